@@ -1,0 +1,177 @@
+// Package cli is the command line: it reads flags, environment and files, puts
+// the parts of the program together, and turns what came of it into an exit code.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+)
+
+// IO is what the program has of the process that it is: streams, environment, identity.
+type IO struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Environ  []string
+	Root     string // what to take for /; empty but in tests
+	EUID     int
+	Width    int // of the terminal that Err is; 0: it is none
+}
+
+// Std is the real process.
+func Std() IO {
+	return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr)}
+}
+
+func (io IO) fs() fs.FS {
+	if io.Root == "" {
+		return os.DirFS("/")
+	}
+	return os.DirFS(io.Root)
+}
+
+func (io IO) getenv(name string) string {
+	for _, kv := range io.Environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// Main runs the program and returns its exit code.
+func Main(args []string, io IO) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	sigs := make(chan os.Signal, 2)
+	signal.Notify(sigs, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(sigs)
+	go func() {
+		<-sigs
+		cancel(bootstrap.ErrInterrupted)
+		signal.Stop(sigs) // a second one kills
+	}()
+
+	root := newRoot(io)
+	root.SetArgs(args)
+	root.SetIn(io.In)
+	root.SetOut(io.Out)
+	root.SetErr(io.Err)
+	err := root.ExecuteContext(ctx)
+	if silent, ok := errors.AsType[exitStatus](err); ok {
+		return int(silent)
+	}
+	if err != nil {
+		fmt.Fprintln(io.Err, "movein:", err)
+		if hint := bootstrap.HintOf(err); hint != "" {
+			fmt.Fprintln(io.Err, "  →", hint)
+		}
+		return bootstrap.ExitCode(err)
+	}
+	return bootstrap.ExitOK
+}
+
+// exitStatus ends the program with a code; all has been said.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// usage makes an error one of the command line's use.
+func usage(cmd *cobra.Command, err error) error {
+	return bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(err, "see: %s --help", cmd.CommandPath()))
+}
+
+func newRoot(io IO) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "movein",
+		Short: "Your own home on a fresh Linux host, in one command",
+		Long: `movein takes a fresh Linux install to your own home: it installs Nix, or adopts the
+one that is there, clones your home-manager flake and dotfiles, and applies the
+configuration for this user and host. The same command, run again, repairs it.
+
+  movein apply starter                        try it with a tiny built-in home
+  movein apply https://example.org/home.git   your own
+  movein plan                                 what would change, and nothing else`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				err := fmt.Errorf("there is no command %q", args[0])
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					err = fmt.Errorf("%w; the nearest is %q", err, near[0])
+				}
+				return usage(cmd, err)
+			}
+			return cmd.Help()
+		},
+		Args: cobra.ArbitraryArgs,
+	}
+	root.SetFlagErrorFunc(usage)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newVersion(io), newHalf(io), newConfigHelp())
+	return root
+}
+
+func newVersion(io IO) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			fmt.Fprintln(io.Out, "movein", Version())
+			return nil
+		},
+	}
+}
+
+// Version is the program's version, from the build information.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
+		}
+	}
+	switch {
+	case version == "" || version == "(devel)":
+		version = "devel"
+		if revision != "" {
+			version += " (" + revision + dirty + ")"
+		}
+	}
+	return version + " " + info.GoVersion
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(cmd, fmt.Errorf("unexpected argument %q", args[0]))
+	}
+	return nil
+}
+
+func oneArg(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage(cmd, fmt.Errorf("unexpected argument %q", args[1]))
+	}
+	return nil
+}

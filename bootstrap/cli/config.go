@@ -1,0 +1,324 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/bootstrap/report"
+	"movein/distro"
+	"movein/steps"
+)
+
+// options are the settings that do not concern the steps.
+type options struct {
+	only, skip           []string
+	jobs                 int
+	dryRun, yes, noRoot  bool
+	json, verbose        bool
+	noProgress           bool
+	logLevel, logFile    string
+	detailed, exitCode   bool
+	list                 bool
+	configFile           string
+	user, host, homeRepo string
+}
+
+// session is what a command works with: the host's facts and what is wanted of it.
+type session struct {
+	io     IO
+	opt    options
+	facts  distro.Facts
+	config steps.Config
+	view   host.Real // looks as whoever started the program
+	flags  *pflag.FlagSet
+}
+
+// addFlags declares the flags that are settings too. Each has an environment
+// variable and a key in movein.toml of the same name.
+func (s *session) addFlags(f *pflag.FlagSet) {
+	c, o := &s.config, &s.opt
+	f.StringVar(&o.user, "user", "", "whose `name` and home (default: the caller, or who called sudo)")
+	f.StringVar(&o.host, "host", "", "the host's `name` in the configuration's name (default: the hostname)")
+	f.StringVar(&c.Configuration, "configuration", "", "homeConfigurations `attribute` (default: found from user and host)")
+	f.StringVar(&c.Branch, "branch", "", "`branch` of the home repo (default: the remote's)")
+	f.StringVar(&c.Dotfiles, "dotfiles", "", "chezmoi source `repo`, or \"none\"")
+	f.StringVar(&c.OnDiverged, "on-diverged", "keep", "`keep` or stop when a clone cannot be updated without touching your work")
+	f.StringVar(&c.NixVersion, "nix-version", "", "`version` of Nix to install if there is none")
+	f.StringVar(&c.NixSHA256, "nix-sha256", "", "its tarball's `digest`, if it is not a pinned version")
+	f.StringVar(&c.NixURL, "nix-url", "", "`URL` of a mirror of the Nix releases, or of the tarball")
+	f.StringVar(&c.NixSource, "nix-source", "auto", "`official`, distro, or auto: the distribution's Nix only if the official host cannot be reached")
+	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
+	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
+	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
+	f.IntVar(&o.jobs, "jobs", 0, "do at most this `many` steps at a time (default: as many as can)")
+	f.BoolVarP(&o.yes, "yes", "y", false, "ask nothing; a question without a safe answer is an error")
+	f.BoolVar(&o.noRoot, "no-root", false, "never become root; say what an administrator would have to run")
+	f.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "tell every step and every change")
+	f.BoolVar(&o.noProgress, "no-progress", false, "no progress bar")
+	f.StringVar(&o.logLevel, "log-level", "info", "how much to say: `error`, warn, info or debug")
+	f.StringVar(&o.logFile, "log-file", "", "also write every event to this `file`")
+	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
+}
+
+// notSettings are flags without a key in movein.toml.
+var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code"}
+
+// load fills in what the flags left open: from the environment, from files, from
+// what the last run used, from defaults.
+func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err error) {
+	s.flags = cmd.Flags()
+	if s.facts, err = distro.Detect(s.io.fs()); err != nil {
+		return fmt.Errorf("looking at the host: %w", err)
+	}
+	if len(args) > 0 {
+		s.opt.homeRepo = args[0]
+	}
+	given := map[string]bool{} // settled by a louder layer
+	s.flags.Visit(func(f *pflag.Flag) { given[f.Name] = true })
+	if err := s.fromEnviron(given); err != nil {
+		return err
+	}
+	files := host.Real{Root: s.io.Root}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	if err := s.fromFile(files, s.userFile(), s.opt.configFile != "", given); err != nil {
+		return err
+	}
+	if err := s.identify(); err != nil { // the file may have named another user
+		return err
+	}
+	s.config.HomeRepo = s.opt.homeRepo
+	if s.config.HomeRepo == "" {
+		s.config.HomeRepo = steps.LastRepo(files, s.config)
+	}
+	for name := range given {
+		s.config.Given = append(s.config.Given, name)
+	}
+	slices.Sort(s.config.Given)
+	if s.config.HomeRepo != "" {
+		if err := s.locate(); err != nil {
+			return err
+		}
+		dir, _ := s.config.HomeDir()
+		if err := s.fromFile(files, filepath.Join(dir, "movein.toml"), false, given); err != nil {
+			return err
+		}
+	} else if needRepo {
+		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
+			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
+	}
+	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache()}
+	if s.io.EUID != s.config.UID { // root looks; only the user's own half remembers in the user's cache
+		s.view.Cache = rootCache
+	}
+	return s.check(cmd)
+}
+
+// rootCache is where root remembers what it can find out again.
+const rootCache = "/var/cache/movein"
+
+// check refuses settings that no layer may have.
+func (s *session) check(cmd *cobra.Command) error {
+	for _, e := range []struct{ name, value, allowed string }{
+		{"on-diverged", s.config.OnDiverged, "keep stop"},
+		{"nix-source", s.config.NixSource, "official distro auto"},
+	} {
+		if !slices.Contains(strings.Fields(e.allowed), e.value) {
+			return usage(cmd, fmt.Errorf("%s is %q, and may be one of: %s", e.name, e.value, e.allowed))
+		}
+	}
+	if d := s.config.NixSHA256; d != "" && (len(d) != 64 || strings.Trim(strings.ToLower(d), "0123456789abcdef") != "") {
+		return usage(cmd, fmt.Errorf("nix-sha256 is %q, which is no SHA-256 in 64 hexadecimal digits", d))
+	}
+	if err := report.CheckLevel(s.opt.logLevel); err != nil {
+		return usage(cmd, err)
+	}
+	return nil
+}
+
+// fromEnviron takes MOVEIN_NAME for each flag --name.
+func (s *session) fromEnviron(given map[string]bool) (err error) {
+	s.eachSetting(func(name string) {
+		env := "MOVEIN_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if v := s.io.getenv(env); v != "" && !given[name] && err == nil {
+			given[name] = true
+			err = s.set(name, v, env)
+		}
+	})
+	if v := s.io.getenv("MOVEIN_CONFIG"); v != "" && s.opt.configFile == "" {
+		s.opt.configFile = v
+	}
+	return err
+}
+
+// eachSetting calls f with each flag that is a setting, and with home-repo.
+func (s *session) eachSetting(f func(name string)) {
+	f("home-repo")
+	s.flags.VisitAll(func(flag *pflag.Flag) {
+		if !slices.Contains(notSettings, flag.Name) {
+			f(flag.Name)
+		}
+	})
+}
+
+func (s *session) set(name, value, from string) error {
+	if name == "home-repo" {
+		if s.opt.homeRepo == "" {
+			s.opt.homeRepo = value
+		}
+		return nil
+	}
+	if s.flags.Lookup(name) == nil {
+		return nil // a setting of another command
+	}
+	if err := s.flags.Set(name, value); err != nil {
+		return bootstrap.Hint(bootstrap.Misconfigured("%s: %q is no value for %s: %v", from, value, name, err), "mend it there; what there is: movein help config")
+	}
+	return nil
+}
+
+// fromFile takes the keys of a movein.toml that no louder layer has given.
+func (s *session) fromFile(v host.Files, name string, must bool, given map[string]bool) error {
+	file, keys, err := steps.ReadFile(v, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !must:
+		return nil
+	case bootstrap.ExitCode(err) == bootstrap.ExitConfig:
+		return err
+	case err != nil:
+		return bootstrap.Hint(bootstrap.Misconfigured("reading settings: %v", err), "name another file with --config, or make this one readable")
+	}
+	s.config = s.config.WithTables(file)
+	for key, value := range keys {
+		if given[key] || key == "verify" || key == "hosts" {
+			continue
+		}
+		text := fmt.Sprint(value)
+		if list, ok := value.([]any); ok {
+			parts := make([]string, len(list))
+			for i, p := range list {
+				parts[i] = fmt.Sprint(p)
+			}
+			text = strings.Join(parts, ",")
+		}
+		if err := s.set(key, text, name); err != nil {
+			return err
+		}
+		given[key] = true
+	}
+	return nil
+}
+
+func (s *session) userFile() string {
+	if s.opt.configFile != "" {
+		if abs, err := filepath.Abs(s.opt.configFile); err == nil && s.io.Root == "" {
+			return abs
+		}
+		return s.opt.configFile
+	}
+	return filepath.Join(s.config.ConfigHome, "movein", "movein.toml")
+}
+
+// identify finds out whose home it is: the given user, who called sudo, or the caller.
+func (s *session) identify() error {
+	name, caller := s.opt.user, s.io.EUID
+	if name == "" && s.io.EUID == 0 {
+		name = s.io.getenv("SUDO_USER")
+	}
+	u, ok := s.facts.UserByID(caller)
+	if name != "" {
+		if u, ok = s.facts.User(name); !ok {
+			u, ok = lookup(name)
+		}
+	} else if !ok {
+		u, ok = lookup(strconv.Itoa(caller))
+	}
+	if !ok {
+		return bootstrap.Misconfigured("there is no user %q on this host", cmp.Or(name, strconv.Itoa(caller)))
+	}
+	c := &s.config
+	c.User, c.UID, c.GID, c.Home = u.Name, u.UID, u.GID, u.Home
+	own := s.io.EUID == c.UID
+	if home := s.io.getenv("HOME"); own && home != "" && filepath.IsAbs(home) {
+		c.Home = filepath.Clean(home)
+	}
+	xdg := func(env, below string) string {
+		if dir := s.io.getenv(env); own && filepath.IsAbs(dir) {
+			return filepath.Clean(dir)
+		}
+		return filepath.Join(c.Home, below)
+	}
+	c.ConfigHome, c.DataHome = xdg("XDG_CONFIG_HOME", ".config"), xdg("XDG_DATA_HOME", ".local/share")
+	c.StateHome, c.CacheHome = xdg("XDG_STATE_HOME", ".local/state"), xdg("XDG_CACHE_HOME", ".cache")
+	c.Host = s.opt.host
+	if c.Host == "" {
+		c.Host = s.facts.Hostname
+	}
+	if s.io.EUID != 0 && s.io.EUID != c.UID {
+		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("only root may act for user %s", c.User)), "run the same command with sudo, or as %s", c.User)
+	}
+	return nil
+}
+
+// lookup asks the system's name service, which knows users that are in no file.
+func lookup(name string) (distro.User, bool) {
+	a, gid, err := host.LookupUser(name)
+	return distro.User{Name: a.Name, UID: a.UID, GID: gid, Home: a.Home}, err == nil
+}
+
+// locate makes a relative path to a home repo absolute.
+func (s *session) locate() error {
+	for _, repo := range []*string{&s.config.HomeRepo, &s.config.Dotfiles} {
+		if strings.HasPrefix(*repo, ".") && s.io.Root == "" {
+			abs, err := filepath.Abs(*repo)
+			if err != nil {
+				return err
+			}
+			*repo = abs
+		}
+	}
+	return nil
+}
+
+func (s *session) account() host.Account {
+	return host.Account{Name: s.config.User, UID: s.config.UID, Home: s.config.Home}
+}
+
+func newConfigHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "config",
+		Short: "Where settings come from, and which there are",
+		Long: `Every flag of "movein apply" is a setting. A setting is taken from, in this order:
+
+  1. the flag                        --nix-version 2.34.7
+  2. the environment                 MOVEIN_NIX_VERSION=2.34.7
+  3. --config FILE, or else          nix-version = "2.34.7"
+     $XDG_CONFIG_HOME/movein/movein.toml
+  4. movein.toml in the home repo
+  5. the default
+
+The home repo itself is "home-repo" in a file and MOVEIN_HOME_REPO in the
+environment. Two tables are in files only:
+
+  [hosts.shoshin]                    # a host with one of these names uses shoshin's configuration
+  aliases = ["shoshin-vm"]
+
+  [[verify]]                         # must hold after every run
+  name = "git is there"
+  run  = ["git", "--version"]
+  hint = "add git to home.packages"`,
+	}
+}

@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/bootstrap/report"
+	"movein/steps"
+)
+
+func newApply(io IO) *cobra.Command {
+	s := &session{io: io}
+	cmd := &cobra.Command{
+		Use:   "apply [HOME_REPO]",
+		Short: "Bring this host to its wanted state; run it again to repair",
+		Long: `apply brings this host to its wanted state: Nix, your home repo and dotfiles, your
+home. It can be run again at any time: it does what is missing, mends what is
+broken, and does nothing when there is nothing to do.
+
+HOME_REPO is a git URL, an ssh address, a directory, or "starter", a tiny built-in
+home to try movein with. Later runs remember it.`,
+		Example: `  movein apply starter
+  movein apply https://example.org/you/home.git --dotfiles https://example.org/you/dotfiles.git
+  movein apply --only nix-daemon
+  sudo movein apply --user you`,
+		Args: oneArg,
+		RunE: func(cmd *cobra.Command, args []string) error { return s.apply(cmd, args) },
+	}
+	s.addFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
+	s.completions(cmd)
+	return cmd
+}
+
+func newPlan(io IO) *cobra.Command {
+	s := &session{io: io, opt: options{dryRun: true}}
+	cmd := &cobra.Command{
+		Use:   "plan [HOME_REPO]",
+		Short: "What apply would change, step by step, and nothing is changed",
+		Example: `  movein plan starter
+  movein plan --detailed-exitcode     exit 2 if there is something to do
+  movein plan --list                  the steps, in order`,
+		Args: oneArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if s.opt.list {
+				return s.listSteps(cmd, args)
+			}
+			return s.apply(cmd, args)
+		},
+	}
+	s.addFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
+	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")
+	s.completions(cmd)
+	return cmd
+}
+
+// completions completes step names.
+func (s *session) completions(cmd *cobra.Command) {
+	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return g.Names(), cobra.ShellCompDirectiveNoFileComp
+	}
+	for _, flag := range []string{"only", "skip"} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, names); err != nil {
+			panic(err) // the flag is not there: a mistake in this file
+		}
+	}
+}
+
+func (s *session) listSteps(cmd *cobra.Command, args []string) error {
+	if err := s.load(cmd, args, false); err != nil {
+		return err
+	}
+	for _, step := range steps.All(s.facts, s.config) {
+		info := step.Info()
+		as := info.As
+		if as == "" {
+			as = bootstrap.User
+		}
+		fmt.Fprintf(s.io.Out, "%-14s %-16s %-5s %s\n", info.Name, info.Title, as, strings.Join(info.Needs, " "))
+	}
+	return nil
+}
+
+// apply is the whole of "movein apply" and "movein plan". Whatever happens, the
+// last event is the summary.
+func (s *session) apply(cmd *cobra.Command, args []string) error {
+	start := time.Now()
+	err := s.load(cmd, args, true)
+	sink, closeLog, serr := s.sink()
+	if serr != nil {
+		return serr
+	}
+	defer closeLog()
+	var out bootstrap.Outcome
+	if err == nil {
+		out, err = s.run(cmd.Context(), sink)
+	}
+	sum := s.summary(cmd.Context(), out, err)
+	sum.DurationMS = time.Since(start).Milliseconds()
+	e := bootstrap.Event{Schema: bootstrap.Schema, Time: time.Now(), Event: "summary", Summary: &sum}
+	if err != nil {
+		e.Hint = bootstrap.HintOf(err)
+	}
+	sink(e)
+	if sum.ExitCode == bootstrap.ExitOK {
+		return nil
+	}
+	return exitStatus(sum.ExitCode)
+}
+
+// run puts the halves together and runs the graph.
+func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.Outcome, err error) {
+	g, err := s.graph()
+	if err != nil {
+		return out, err
+	}
+	halves, err := s.open(ctx, sink)
+	if err != nil {
+		return out, err
+	}
+	defer halves.close()
+	return bootstrap.Run(ctx, g, sink, bootstrap.Options{
+		DryRun: s.opt.dryRun, Skip: s.opt.skip, Jobs: s.opt.jobs,
+		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view,
+	}), nil
+}
+
+func (s *session) graph() (*bootstrap.Graph, error) {
+	g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.Check(s.opt.skip...); err != nil {
+		return nil, err
+	}
+	return g.Only(s.opt.only...)
+}
+
+// summary is what became of a run.
+func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error) bootstrap.Summary {
+	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Generation: s.config.Generation(host.Real{Root: s.io.Root})}
+	for _, e := range out.Steps {
+		switch e.Status {
+		case bootstrap.Changed:
+			sum.Changed = true
+		case bootstrap.Failed:
+			sum.Failed = append(sum.Failed, e.Step)
+			if sum.ExitCode == 0 {
+				sum.ExitCode = e.Code
+			}
+		case bootstrap.Waiting:
+			sum.RebootRequired = true
+		}
+	}
+	switch {
+	case err != nil:
+		sum.Error, sum.ExitCode = err.Error(), bootstrap.ExitCode(err)
+	case errors.Is(context.Cause(ctx), bootstrap.ErrInterrupted):
+		sum.ExitCode = bootstrap.ExitInterrupted
+	case sum.ExitCode != 0:
+	case sum.RebootRequired:
+		sum.ExitCode = bootstrap.ExitReboot
+	case sum.Changed && (s.opt.detailed || s.opt.exitCode):
+		sum.ExitCode = bootstrap.ExitChanges
+	}
+	return sum
+}
+
+// sink is where events go: lines for people on stderr, objects on stdout with
+// --json, both in the log file.
+func (s *session) sink() (bootstrap.Sink, func(), error) {
+	o := s.textOptions()
+	text := report.Text(s.io.Err, o)
+	if s.io.Width > 0 && !s.opt.noProgress && s.io.getenv("TERM") != "dumb" {
+		text = report.Terminal(s.io.Err, o, s.io.Width)
+	}
+	sinks := []bootstrap.Sink{text}
+	if s.opt.json {
+		sinks = append(sinks, report.JSON(s.io.Out))
+	}
+	closeLog := func() {}
+	if s.opt.logFile != "" {
+		f, err := host.OpenLog(s.opt.logFile)
+		if err != nil {
+			return nil, nil, bootstrap.Hint(bootstrap.Misconfigured("opening the log: %v", err), "name another with --log-file")
+		}
+		log, err := report.Log(f, s.opt.logLevel)
+		if err != nil {
+			return nil, nil, errors.Join(err, f.Close())
+		}
+		sinks, closeLog = append(sinks, log), func() { f.Close() }
+	}
+	return bootstrap.Redacted(new(host.Redactor), bootstrap.Tee(sinks...)), closeLog, nil
+}
+
+func (s *session) textOptions() report.TextOptions {
+	locale := s.io.getenv("LC_ALL") + s.io.getenv("LC_CTYPE") + s.io.getenv("LANG")
+	return report.TextOptions{
+		Color:   s.io.Width > 0 && s.io.getenv("NO_COLOR") == "" && s.io.getenv("TERM") != "dumb",
+		Unicode: strings.Contains(strings.ToUpper(strings.ReplaceAll(locale, "-", "")), "UTF8"),
+		Verbose: s.opt.verbose, DryRun: s.opt.dryRun, Level: s.opt.logLevel, Width: s.io.Width,
+	}
+}
+
+func (s *session) userJournal() string { return filepath.Join(s.config.State(), "journal.json") }

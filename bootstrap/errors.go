@@ -1,0 +1,111 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"movein/bootstrap/host"
+)
+
+// Skip says that a step has no place on this host, and why.
+type Skip string
+
+func (s Skip) Error() string { return string(s) }
+
+// Reboot says that the rest of a step has to wait for a reboot, and why.
+type Reboot string
+
+func (r Reboot) Error() string { return string(r) }
+
+// Hint adds to err what the user can do about it: a sentence, or better a command.
+func Hint(err error, format string, a ...any) error {
+	return &hinted{err, fmt.Sprintf(format, a...)}
+}
+
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// HintOf returns the hint that err carries, "" if none.
+func HintOf(err error) string {
+	if h, ok := errors.AsType[*hinted](err); ok {
+		return h.hint
+	}
+	return ""
+}
+
+// The exit codes, those of sysexits.h where one fits. They are part of the
+// interface for scripts.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1  // a step failed
+	ExitChanges     = 2  // plan --detailed-exitcode, status --exit-code: there are changes
+	ExitUsage       = 64 // the command line is wrong
+	ExitUnreachable = 69 // something on the network could not be reached after retries
+	ExitRefused     = 73 // going on would lose or overwrite something of the user's
+	ExitReboot      = 75 // reboot, then run the same command again
+	ExitDigest      = 76 // a download did not match its pinned digest
+	ExitPermission  = 77 // no root, or something is locked and nobody is there to ask
+	ExitConfig      = 78 // configuration
+	ExitLocked      = 79 // another movein is running
+	ExitInterrupted = 130
+)
+
+// Exit gives err an exit code.
+func Exit(code int, err error) error { return &coded{err, code} }
+
+// Refuse says that going on would lose or overwrite something of the user's.
+func Refuse(format string, a ...any) error { return Exit(ExitRefused, fmt.Errorf(format, a...)) }
+
+// Misconfigured says that the configuration is wrong.
+func Misconfigured(format string, a ...any) error { return Exit(ExitConfig, fmt.Errorf(format, a...)) }
+
+type coded struct {
+	error
+	code int
+}
+
+func (c *coded) Unwrap() error { return c.error }
+
+// ExitCode returns the exit code for err: the one it was given, or the one that
+// its kind has.
+func ExitCode(err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	if c, ok := errors.AsType[*coded](err); ok {
+		return c.code
+	}
+	if _, ok := errors.AsType[*host.UnreachableError](err); ok {
+		return ExitUnreachable
+	}
+	if _, ok := errors.AsType[*host.DigestError](err); ok {
+		return ExitDigest
+	}
+	if _, ok := errors.AsType[*host.CollisionError](err); ok {
+		return ExitRefused
+	}
+	if _, ok := errors.AsType[*host.LockedError](err); ok {
+		return ExitLocked
+	}
+	if _, ok := errors.AsType[Reboot](err); ok {
+		return ExitReboot
+	}
+	switch {
+	case errors.Is(err, ErrInterrupted), errors.Is(err, context.Canceled):
+		return ExitInterrupted
+	case errors.Is(err, host.ErrDiverged):
+		return ExitRefused
+	case errors.Is(err, fs.ErrPermission):
+		return ExitPermission
+	}
+	return ExitFailed
+}
+
+// ErrInterrupted is the cause of a context that a signal ended.
+var ErrInterrupted = errors.New("interrupted")

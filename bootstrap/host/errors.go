@@ -1,0 +1,78 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrNotRepo says that a directory exists and is no git work tree.
+var ErrNotRepo = errors.New("not a git repository")
+
+// ErrDiverged says that a branch cannot be moved forward to the commit.
+var ErrDiverged = errors.New("local branch has commits that the remote does not have")
+
+// UnreachableError says that something on the network could not be reached, after all retries.
+type UnreachableError struct {
+	URL string
+	Err error
+}
+
+func (e *UnreachableError) Error() string { return fmt.Sprintf("reaching %s: %v", e.URL, e.Err) }
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// DigestError says that a file is not the one that was asked for.
+type DigestError struct {
+	Name      string // URL or file
+	Want, Got string // SHA-256, hex
+}
+
+func (e *DigestError) Error() string {
+	return fmt.Sprintf("%s has SHA-256 %s, expected %s", e.Name, e.Got, e.Want)
+}
+
+// CollisionError says that files which git does not track are in the way.
+type CollisionError struct {
+	Dir   string
+	Files []string
+}
+
+func (e *CollisionError) Error() string {
+	return fmt.Sprintf("untracked files in %s are in the way: %s", e.Dir, strings.Join(e.Files, ", "))
+}
+
+// CommandError says that a command ended with a failure.
+type CommandError struct {
+	Args   []string
+	Code   int
+	Stderr string // the last lines
+	Err    error
+}
+
+func (e *CommandError) Error() string {
+	msg := fmt.Sprintf("running %s: %v", e.Args[0], e.Err)
+	if last := lastLines(e.Stderr, 3); last != "" {
+		msg += ": " + last
+	}
+	return msg
+}
+
+func (e *CommandError) Unwrap() error { return e.Err }
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return strings.Join(lines, "; ")
+}
+
+// LockedError says that another movein holds the lock.
+type LockedError struct {
+	Path string
+	PID  string
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("another movein is running (pid %s, lock %s)", e.PID, e.Path)
+}

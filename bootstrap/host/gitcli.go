@@ -1,0 +1,62 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// cloneByGit lets the program git clone into an empty directory.
+func cloneByGit(ctx context.Context, r Remote, dir string) error {
+	args := []string{"clone", "--quiet", "--no-tags", "--depth=1"}
+	if r.Branch != "" {
+		args = append(args, "--branch="+r.Branch)
+	}
+	return runGit(ctx, ".", append(args, "--", bareURL(r.URL), dir)...)
+}
+
+// fetchSubmodules fetches what .gitmodules names and returns what a person should know of it.
+func fetchSubmodules(ctx context.Context, dir string) (note string) {
+	if !exists(filepath.Join(dir, ".gitmodules")) {
+		return ""
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		return "submodules were left empty, for there is no git: run `git submodule update --init --recursive` in " + dir
+	}
+	if err := runGit(ctx, dir, "submodule", "update", "--init", "--recursive"); err != nil {
+		return fmt.Sprintf("submodules of %s are not complete: %v", dir, err)
+	}
+	return ""
+}
+
+// runGit runs the program git in dir; it asks nobody anything. A failure is a *CommandError.
+func runGit(ctx context.Context, dir string, args ...string) error {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = dir
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "GIT_") || strings.HasPrefix(v, "GIT_CONFIG_") || strings.HasPrefix(v, "GIT_SSH") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	var out strings.Builder
+	cmd.Stderr = &out
+	err := cmd.Run()
+	if err == nil {
+		return nil
+	}
+	code := -1
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	}
+	return &CommandError{Args: append([]string{"git"}, args...), Code: code, Stderr: out.String(), Err: err}
+}

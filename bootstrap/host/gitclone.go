@@ -1,0 +1,106 @@
+package host
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	git "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// cloneInto clones into an empty directory; depth 0 is everything.
+func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progress func(string)) error {
+	w, err := dialGit(ctx, remote.URL)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	branch, tip, err := w.branch(remote.Branch)
+	if err != nil {
+		return err
+	}
+	if !w.shallow() {
+		depth = 0
+	}
+	r, err := initGit(dir, bareURL(remote.URL), branch, depth > 0)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	update, err := w.fetch(ctx, packRequest{want: tip, depth: depth, progress: progress}, r.store)
+	if err != nil {
+		return err
+	}
+	r.store.Reindex()
+	shallow := map[plumbing.Hash]bool{}
+	for _, h := range update.Shallows {
+		shallow[h] = true
+	}
+	if err := r.setShallow(shallow); err != nil {
+		return err
+	}
+	c, err := planCheckout(r, plumbing.ZeroHash, tip, func(string) {})
+	if err != nil {
+		return err
+	}
+	return c.apply(func() error {
+		err := r.setRef(plumbing.NewRemoteReferenceName("origin", branch), tip)
+		if err == nil {
+			err = writeGitFile(r.gitDir, "refs/remotes/origin/HEAD", "ref: refs/remotes/origin/"+branch+"\n")
+		}
+		if err == nil {
+			err = r.setRef(plumbing.NewBranchReferenceName(branch), tip)
+		}
+		return err
+	})
+}
+
+// initGit makes an empty repository on branch with a remote "origin". If it will
+// be shallow, only that branch is to be fetched, for git would fetch the whole
+// history of the others.
+func initGit(dir, url, branch string, shallow bool) (*gitRepo, error) {
+	repo, err := git.PlainInit(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	c, err := repo.Config()
+	if err != nil {
+		return nil, err
+	}
+	spec := config.RefSpec("+refs/heads/*:refs/remotes/origin/*")
+	if shallow {
+		spec = config.RefSpec("+refs/heads/" + branch + ":refs/remotes/origin/" + branch)
+	}
+	name := plumbing.NewBranchReferenceName(branch)
+	c.Remotes["origin"] = &config.RemoteConfig{Name: "origin", URLs: []string{url}, Fetch: []config.RefSpec{spec}}
+	c.Branches[branch] = &config.Branch{Name: branch, Remote: "origin", Merge: name}
+	c.Raw.SetOption("core", "", "repositoryformatversion", "0")
+	c.Raw.SetOption("core", "", "filemode", strconv.FormatBool(keepsExecBits(dir)))
+	c.Raw.SetOption("core", "", "logallrefupdates", "true")
+	if err := repo.SetConfig(c); err != nil {
+		return nil, err
+	}
+	r, err := openGit(dir)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.setHead(name)
+}
+
+// keepsExecBits tries out whether the file system remembers exec bits, which those of Windows do not.
+func keepsExecBits(dir string) bool {
+	file := filepath.Join(dir, ".git", "movein-temp")
+	defer os.Remove(file)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		return true
+	}
+	before, err := os.Stat(file)
+	if err != nil || os.Chmod(file, 0o700) != nil {
+		return false
+	}
+	after, err := os.Stat(file)
+	return err == nil && before.Mode()&0o100 == 0 && after.Mode()&0o100 != 0
+}

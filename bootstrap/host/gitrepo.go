@@ -1,0 +1,307 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-billy/v5"
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
+)
+
+// errSHA256 says that go-git cannot read a repository.
+var errSHA256 = errors.New("its object names are SHA-256, which needs the git program")
+
+// gitRepo is an open repository. It is not safe for concurrent use.
+type gitRepo struct {
+	dir       string // work tree, or the repository itself if it is bare
+	gitDir    string // HEAD and the index are here
+	commonDir string // branches and objects are here; differs in a linked work tree only
+	store     *filesystem.Storage
+	config    *config.Config
+	shallow   map[plumbing.Hash]bool // commits whose parents are not here
+}
+
+// openGit opens the repository whose work tree is dir, or the bare repository
+// dir. ErrNotRepo if there is none; a repository above dir does not count.
+func openGit(dir string) (*gitRepo, error) {
+	if fi, err := os.Stat(dir); err != nil {
+		return nil, err
+	} else if !fi.IsDir() {
+		return nil, fmt.Errorf("reading %s: %w", dir, ErrNotRepo)
+	}
+	r := &gitRepo{dir: dir}
+	if err := r.findGitDir(); err != nil {
+		return nil, err
+	}
+	if err := r.findCommonDir(); err != nil {
+		return nil, err
+	}
+	var common billy.Filesystem
+	if r.commonDir != r.gitDir {
+		common = osfs.New(r.commonDir)
+	}
+	r.store = filesystem.NewStorageWithOptions(
+		dotgit.NewRepositoryFilesystem(osfs.New(r.gitDir), common),
+		cache.NewObjectLRUDefault(),
+		filesystem.Options{KeepDescriptors: true, AlternatesFS: osfs.New("/")})
+	if err := r.check(); err != nil {
+		r.close()
+		return nil, fmt.Errorf("reading the repository in %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+func (r *gitRepo) close() { r.store.Close() }
+
+func (r *gitRepo) findGitDir() error {
+	dot := filepath.Join(r.dir, ".git")
+	fi, err := os.Stat(dot)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if !exists(filepath.Join(r.dir, "HEAD")) || !exists(filepath.Join(r.dir, "objects")) {
+			return fmt.Errorf("reading %s: %w", r.dir, ErrNotRepo)
+		}
+		r.gitDir = r.dir
+	case err != nil:
+		return err
+	case fi.IsDir():
+		r.gitDir = dot
+	default:
+		b, err := os.ReadFile(dot)
+		if err != nil {
+			return err
+		}
+		to, ok := strings.CutPrefix(strings.TrimSpace(string(b)), "gitdir: ")
+		if !ok {
+			return fmt.Errorf("reading %s: it names no repository", dot)
+		}
+		r.gitDir = absFrom(r.dir, to)
+	}
+	return nil
+}
+
+func (r *gitRepo) findCommonDir() error {
+	r.commonDir = r.gitDir
+	b, err := os.ReadFile(filepath.Join(r.gitDir, "commondir"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	r.commonDir = absFrom(r.gitDir, strings.TrimSpace(string(b)))
+	return err
+}
+
+// check refuses what go-git would misread, and reads what is always needed.
+func (r *gitRepo) check() (err error) {
+	if r.config, err = r.store.Config(); err != nil {
+		return err
+	}
+	if err := checkFormat(r.config); err != nil {
+		return err
+	}
+	if _, err := r.store.Reference(plumbing.HEAD); errors.Is(err, plumbing.ErrReferenceNotFound) {
+		return errors.New("it has no HEAD")
+	} else if err != nil {
+		return fmt.Errorf("reading HEAD: %w", err)
+	}
+	shallow, err := r.store.Shallow()
+	r.shallow = map[plumbing.Hash]bool{}
+	for _, h := range shallow {
+		r.shallow[h] = true
+	}
+	return err
+}
+
+// checkFormat refuses extensions (gitrepository-layout(5), git-config(1)) that change how a repository is read.
+func checkFormat(c *config.Config) error {
+	for _, o := range c.Raw.Section("extensions").Options {
+		key, value := strings.ToLower(o.Key), strings.ToLower(o.Value)
+		switch key {
+		case "noop", "noop-v1", "preciousobjects", "partialclone", "worktreeconfig", "relativeworktrees":
+		case "objectformat":
+			if value != "sha1" {
+				return errSHA256
+			}
+		case "refstorage":
+			if value != "files" {
+				return fmt.Errorf("its references are stored as %s, which needs the git program", value)
+			}
+		default:
+			return fmt.Errorf("it has the extension %s, which needs the git program", o.Key)
+		}
+	}
+	return nil
+}
+
+// head returns the branch that HEAD names, "" if it is detached, and the commit, zero if there is none yet.
+func (r *gitRepo) head() (branch string, commit plumbing.Hash, err error) {
+	ref, err := r.store.Reference(plumbing.HEAD)
+	if err != nil {
+		return "", commit, err
+	}
+	if ref.Type() == plumbing.HashReference {
+		return "", ref.Hash(), nil
+	}
+	if !ref.Target().IsBranch() {
+		return "", commit, fmt.Errorf("HEAD names %s, which is no branch", ref.Target())
+	}
+	commit, err = r.ref(ref.Target())
+	return ref.Target().Short(), commit, err
+}
+
+// ref returns what a reference points at, zero if it does not exist.
+func (r *gitRepo) ref(name plumbing.ReferenceName) (plumbing.Hash, error) {
+	ref, err := r.store.Reference(name)
+	if errors.Is(err, plumbing.ErrReferenceNotFound) {
+		return plumbing.ZeroHash, nil
+	}
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	if ref.Type() != plumbing.HashReference {
+		return plumbing.ZeroHash, fmt.Errorf("%s is not a commit", name)
+	}
+	if ref.Hash().IsZero() {
+		return plumbing.ZeroHash, fmt.Errorf("%s is empty or damaged", name)
+	}
+	return ref.Hash(), nil
+}
+
+// has tells whether the commit itself is here.
+func (r *gitRepo) has(commit plumbing.Hash) bool {
+	_, err := object.GetCommit(r.store, commit)
+	return err == nil
+}
+
+// hasParents tells whether a commit and all its parents are here.
+func (r *gitRepo) hasParents(commit plumbing.Hash) bool {
+	c, err := object.GetCommit(r.store, commit)
+	if err != nil {
+		return false
+	}
+	for _, p := range c.ParentHashes {
+		if !r.has(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// ancestry is what is known of two commits.
+type ancestry int
+
+const (
+	isAncestor ancestry = iota
+	notAncestor
+	unknownAncestry // the history ends, shallow, before it is decided
+)
+
+// ancestor asks whether old is new or an ancestor of it.
+func (r *gitRepo) ancestor(old, new plumbing.Hash) (ancestry, error) {
+	if old == new || old.IsZero() {
+		return isAncestor, nil
+	}
+	seen, cut := map[plumbing.Hash]bool{new: true}, []plumbing.Hash(nil)
+	for todo := []plumbing.Hash{new}; len(todo) > 0; {
+		h := todo[0]
+		todo = todo[1:]
+		c, err := object.GetCommit(r.store, h)
+		if err != nil {
+			return unknownAncestry, fmt.Errorf("reading commit %s: %w", h, err)
+		}
+		if r.shallow[h] {
+			cut = append(cut, h)
+			continue
+		}
+		for _, p := range c.ParentHashes {
+			if p == old {
+				return isAncestor, nil
+			}
+			if !seen[p] {
+				seen[p] = true
+				todo = append(todo, p)
+			}
+		}
+	}
+	// Where history was cut at an ancestor of old, old cannot be behind the cut.
+	for _, h := range cut {
+		if a, err := r.ancestor(h, old); err != nil || a != isAncestor {
+			return unknownAncestry, nil
+		}
+	}
+	return notAncestor, nil
+}
+
+// gitEntry is one path of a tree. The zero value is a path that is not there.
+type gitEntry struct {
+	mode filemode.FileMode
+	hash plumbing.Hash
+}
+
+// tree reads all files, links and submodules of a commit, by slash-separated
+// path; the zero commit has none. Names that could leave the work tree or reach
+// into a repository are an error.
+func (r *gitRepo) tree(commit plumbing.Hash) (map[string]gitEntry, error) {
+	files := map[string]gitEntry{}
+	if commit.IsZero() {
+		return files, nil
+	}
+	c, err := object.GetCommit(r.store, commit)
+	if err != nil {
+		return nil, fmt.Errorf("reading commit %s: %w", commit, err)
+	}
+	return files, r.addTree(files, "", c.TreeHash)
+}
+
+func (r *gitRepo) addTree(files map[string]gitEntry, prefix string, hash plumbing.Hash) error {
+	t, err := object.GetTree(r.store, hash)
+	if err != nil {
+		return fmt.Errorf("reading tree %s: %w", hash, err)
+	}
+	for _, e := range t.Entries {
+		if !safeName(e.Name) {
+			return fmt.Errorf("reading tree %s: %q is not a name for a file in a work tree", hash, prefix+e.Name)
+		}
+		switch e.Mode {
+		case filemode.Dir:
+			if err := r.addTree(files, prefix+e.Name+"/", e.Hash); err != nil {
+				return err
+			}
+		case filemode.Deprecated:
+			files[prefix+e.Name] = gitEntry{filemode.Regular, e.Hash}
+		case filemode.Regular, filemode.Executable, filemode.Symlink, filemode.Submodule:
+			files[prefix+e.Name] = gitEntry{e.Mode, e.Hash}
+		default:
+			return fmt.Errorf("reading tree %s: %s has mode %o", hash, prefix+e.Name, e.Mode)
+		}
+	}
+	return nil
+}
+
+// safeName follows verify_path of git's read-cache.c.
+func safeName(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.EqualFold(name, ".git") &&
+		!strings.EqualFold(name, "git~1") && !strings.ContainsAny(name, "/\x00")
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+func absFrom(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(dir, name)
+}

@@ -1,0 +1,283 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/storer"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/plumbing/transport/client"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+	"github.com/go-git/go-git/v5/plumbing/transport/server"
+)
+
+// ErrNoRemote says that there is no repository at a URL, or none that is shown to us.
+var ErrNoRemote = errors.New("no such repository")
+
+// ErrLogin says that a repository's server wants to know who asks.
+var ErrLogin = errors.New("the server asks for a login")
+
+const (
+	// gitStall is how long a server may be silent. git's own sends a sign of life every 5 s (uploadpack.keepAlive).
+	gitStall = 60 * time.Second
+	// infiniteDepth is what git sends for --unshallow (INFINITE_DEPTH in git's shallow.h).
+	infiniteDepth = 0x7fffffff
+)
+
+// wire is a conversation with the upload-pack of a remote.
+type wire struct {
+	url     string
+	session transport.UploadPackSession
+	refs    *packp.AdvRefs
+	done    func()
+}
+
+// dialGit connects to a remote and asks which branches it has. Local
+// repositories are served by this process, so that no git program is needed.
+func dialGit(ctx context.Context, url string) (*wire, error) {
+	w := &wire{url: bareURL(url), done: func() {}}
+	t, ep, err := w.transport()
+	if err != nil {
+		return nil, fmt.Errorf("reading the URL %s: %w", w.url, err)
+	}
+	// The ssh transport connects without a context.
+	opened := make(chan error, 1)
+	go func() {
+		s, err := t.NewUploadPackSession(ep, nil)
+		w.session = s
+		opened <- err
+		if err == nil && ctx.Err() != nil {
+			s.Close()
+		}
+	}()
+	select {
+	case err = <-opened:
+	case <-ctx.Done():
+		return nil, remoteError(w.url, context.Cause(ctx))
+	}
+	if err == nil {
+		w.refs, err = w.session.AdvertisedReferencesContext(ctx)
+	}
+	if err != nil {
+		w.close()
+		return nil, remoteError(w.url, err)
+	}
+	return w, nil
+}
+
+func (w *wire) transport() (transport.Transport, *transport.Endpoint, error) {
+	u := parseGitURL(w.url)
+	if u.scheme == "file" {
+		return server.NewClient(localLoader{}), &transport.Endpoint{Protocol: "file", Path: u.path}, nil
+	}
+	ep, err := transport.NewEndpoint(w.url)
+	if err != nil {
+		return nil, nil, err
+	}
+	if u.scheme == "http" || u.scheme == "https" {
+		t := newTransport()
+		w.done = t.CloseIdleConnections
+		return githttp.NewClient(&http.Client{Transport: &watchdog{next: t, stall: gitStall}}), ep, nil
+	}
+	t, err := client.NewClient(ep)
+	return t, ep, err
+}
+
+func (w *wire) close() {
+	if w.session != nil {
+		w.session.Close()
+	}
+	w.done()
+}
+
+// localLoader opens repositories on this machine for the server in this process.
+type localLoader struct{}
+
+func (localLoader) Load(ep *transport.Endpoint) (storer.Storer, error) {
+	r, err := openGit(ep.Path)
+	if errors.Is(err, ErrNotRepo) {
+		return nil, transport.ErrRepositoryNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.store, nil
+}
+
+// branch finds a branch among those the remote has; "" is what its HEAD names.
+func (w *wire) branch(name string) (string, plumbing.Hash, error) {
+	const heads = "refs/heads/"
+	if name == "" {
+		name = w.headBranch()
+	}
+	if h, ok := w.refs.References[heads+name]; ok && name != "" {
+		return name, h, nil
+	}
+	var names []string
+	for ref := range w.refs.References {
+		if b, ok := strings.CutPrefix(ref, heads); ok {
+			names = append(names, b)
+		}
+	}
+	slices.Sort(names)
+	more := ""
+	if len(names) > 10 {
+		more, names = fmt.Sprintf(" and %d more", len(names)-10), names[:10]
+	}
+	what := fmt.Sprintf("no branch %q", name)
+	if name == "" {
+		what = "no default branch"
+	}
+	return "", plumbing.ZeroHash, &branchError{fmt.Sprintf("%s has %s; its branches: %s%s", w.url, what, strings.Join(names, ", "), more)}
+}
+
+// branchError says that a remote has no such branch, and which it has.
+type branchError struct{ text string }
+
+func (e *branchError) Error() string { return e.text }
+
+// headBranch is the branch the remote's HEAD names, or stands on if the server does not tell names.
+func (w *wire) headBranch() string {
+	for _, v := range w.refs.Capabilities.Get(capability.SymRef) {
+		if b, ok := strings.CutPrefix(v, "HEAD:refs/heads/"); ok {
+			return b
+		}
+	}
+	if w.refs.Head == nil || w.refs.Capabilities.Supports(capability.SymRef) {
+		return ""
+	}
+	var same []string
+	for ref, h := range w.refs.References {
+		if b, ok := strings.CutPrefix(ref, "refs/heads/"); ok && h == *w.refs.Head {
+			same = append(same, b)
+		}
+	}
+	slices.Sort(same)
+	for _, b := range append([]string{"main", "master"}, same...) {
+		if slices.Contains(same, b) {
+			return b
+		}
+	}
+	return ""
+}
+
+func (w *wire) shallow() bool { return w.refs.Capabilities.Supports(capability.Shallow) }
+
+// packRequest is what to ask a remote for.
+type packRequest struct {
+	want     plumbing.Hash   // one of the advertised ones
+	haves    []plumbing.Hash // commits that need not be sent, nor what is reachable from them
+	shallows []plumbing.Hash // commits of which we have no parents
+	depth    int             // 0: as deep as it takes to reach haves
+	progress func(line string)
+}
+
+// fetch stores the objects asked for and returns which commits' parents are now missing and which no longer are.
+func (w *wire) fetch(ctx context.Context, r packRequest, to storer.Storer) (*packp.ShallowUpdate, error) {
+	req := packp.NewUploadPackRequestFromCapabilities(w.refs.Capabilities)
+	req.Wants, req.Haves, req.Shallows = []plumbing.Hash{r.want}, r.haves, r.shallows
+	if r.depth > 0 || len(r.shallows) > 0 {
+		req.Depth = packp.DepthCommits(r.depth)
+		if err := req.Capabilities.Set(capability.Shallow); err != nil {
+			return nil, err
+		}
+	}
+	if r.progress == nil && w.refs.Capabilities.Supports(capability.NoProgress) {
+		if err := req.Capabilities.Set(capability.NoProgress); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := w.session.UploadPack(ctx, req)
+	if err != nil {
+		return nil, remoteError(w.url, err)
+	}
+	defer resp.Close()
+	var pack io.Reader = resp
+	if t, ok := sidebandOf(req.Capabilities); ok {
+		d := sideband.NewDemuxer(t, resp)
+		if r.progress != nil {
+			d.Progress = &lineWriter{line: r.progress}
+		}
+		pack = d
+	}
+	err = packfile.UpdateObjectStorage(to, pack)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil && !errors.Is(err, packfile.ErrEmptyPackfile) {
+		return nil, remoteError(w.url, err)
+	}
+	return &resp.ShallowUpdate, nil
+}
+
+func sidebandOf(c *capability.List) (sideband.Type, bool) {
+	switch {
+	case c.Supports(capability.Sideband64k):
+		return sideband.Sideband64k, true
+	case c.Supports(capability.Sideband):
+		return sideband.Sideband, true
+	}
+	return 0, false
+}
+
+// remoteError sorts what go-git says of a remote. The server's own words, often a page of HTML, are left out.
+func remoteError(url string, err error) error {
+	var unexpected *plumbing.UnexpectedError
+	if errors.As(err, &unexpected) { // it has no Unwrap
+		err = unexpected.Err
+	}
+	var status *githttp.Err
+	var network net.Error
+	switch {
+	case errors.Is(err, transport.ErrRepositoryNotFound):
+		return fmt.Errorf("reading %s: %w", url, ErrNoRemote)
+	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed),
+		strings.Contains(err.Error(), "unable to authenticate"), strings.Contains(err.Error(), "SSH_AUTH_SOCK"):
+		return fmt.Errorf("reading %s: %w", url, ErrLogin)
+	case strings.Contains(err.Error(), "object-format=sha256"): // what go-git could not read, quoted
+		return fmt.Errorf("reading %s: %w", url, errSHA256)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("reading %s: %w", url, err)
+	case errors.As(err, &status):
+		if judgeStatus(status.StatusCode()) == passing {
+			return unreachable(url, err)
+		}
+	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errStalled),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return unreachable(url, err)
+	}
+	return fmt.Errorf("reading %s: %w", url, err)
+}
+
+// lineWriter cuts what is written to it into lines. A carriage return ends a line too.
+type lineWriter struct {
+	line func(string)
+	rest []byte
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		i := bytes.IndexAny(l.rest, "\r\n")
+		if i < 0 {
+			return len(p), nil
+		}
+		if i > 0 {
+			l.line(string(l.rest[:i]))
+		}
+		l.rest = l.rest[i+1:]
+	}
+}

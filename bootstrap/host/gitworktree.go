@@ -1,0 +1,301 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/format/index"
+	"golang.org/x/sys/unix"
+)
+
+// workTree compares a work tree with its index.
+type workTree struct {
+	repo      *gitRepo
+	index     map[string]*index.Entry // of stage 0
+	conflicts map[string]bool
+	root      *index.TreeEntry // the index's own note of which tree it equals; nil if it does not know
+	indexTime time.Time
+	fileMode  bool // the file system's exec bits mean something
+	eol       bool // line ends may have been converted on checkout
+	dirs      map[string]place
+}
+
+// place is what is on disk under a name.
+type place int
+
+const (
+	nothing place = iota
+	aFile         // or a symlink
+	aDirectory
+	aStranger  // a socket, a device …: never git's
+	behindLink // the name has a parent that is a symlink or a file
+)
+
+// onDisk is what is on disk under a path, as git sees it.
+type onDisk struct {
+	gitEntry // zero unless place is aFile
+	place    place
+	info     fs.FileInfo // from before the content was read; nil if there is nothing
+	blocked  string      // the parent that is no directory, if place is behindLink
+}
+
+// readWorkTree reads the index. A missing index is an empty one, as for git.
+func readWorkTree(r *gitRepo) (*workTree, error) {
+	w := &workTree{repo: r, index: map[string]*index.Entry{}, conflicts: map[string]bool{}, dirs: map[string]place{}}
+	w.fileMode = r.config.Raw.Section("core").Option("filemode") != "false"
+	autocrlf := r.config.Raw.Section("core").Option("autocrlf")
+	w.eol = autocrlf == "true" || autocrlf == "input" || exists(filepath.Join(r.dir, ".gitattributes"))
+	f, err := os.Open(filepath.Join(r.gitDir, "index"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return w, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	w.indexTime = fi.ModTime()
+	var idx index.Index
+	if err := index.NewDecoder(f).Decode(&idx); err != nil {
+		return nil, fmt.Errorf("reading the index of %s: %w", r.dir, err)
+	}
+	for _, e := range idx.Entries {
+		if e.Stage != 0 {
+			w.conflicts[e.Name] = true
+			continue
+		}
+		w.index[e.Name] = e
+	}
+	if idx.Cache != nil && len(idx.Cache.Entries) > 0 && idx.Cache.Entries[0].Path == "" && idx.Cache.Entries[0].Entries >= 0 {
+		w.root = &idx.Cache.Entries[0]
+	}
+	return w, nil
+}
+
+// staged returns the index's entry for a path.
+func (w *workTree) staged(name string) gitEntry {
+	if e := w.index[name]; e != nil {
+		return gitEntry{e.Mode, e.Hash}
+	}
+	return gitEntry{}
+}
+
+// look reads a path of the work tree. A file whose metadata are those in the
+// index is taken for unchanged, unless it was written so late that a change
+// since need not show in its metadata ("racy git" in git's documentation).
+func (w *workTree) look(name string) (onDisk, error) {
+	if blocked, p := w.parents(name); p != aDirectory {
+		if p == nothing {
+			return onDisk{}, nil
+		}
+		return onDisk{place: behindLink, blocked: blocked}, nil
+	}
+	file := filepath.Join(w.repo.dir, name)
+	fi, err := os.Lstat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return onDisk{}, nil
+	}
+	if err != nil {
+		return onDisk{}, err
+	}
+	d := onDisk{info: fi, place: aFile}
+	switch {
+	case fi.IsDir():
+		d.place = aDirectory
+	case fi.Mode().IsRegular() || fi.Mode()&fs.ModeSymlink != 0:
+		d.gitEntry, err = w.identify(name, file, fi)
+	default:
+		d.place = aStranger
+	}
+	return d, err
+}
+
+// parents finds out whether all directories above a path are directories: nothing, if one is missing.
+func (w *workTree) parents(name string) (blocked string, p place) {
+	dir := path.Dir(name)
+	if dir == "." {
+		return "", aDirectory
+	}
+	if p, ok := w.dirs[dir]; ok {
+		return dir, p
+	}
+	if blocked, p := w.parents(dir); p != aDirectory {
+		return blocked, p
+	}
+	fi, err := os.Lstat(filepath.Join(w.repo.dir, dir))
+	switch {
+	case err != nil:
+		p = nothing
+	case fi.IsDir():
+		p = aDirectory
+	default:
+		p = aFile
+	}
+	w.dirs[dir] = p
+	return dir, p
+}
+
+// identify returns the mode and blob name that git would give a file or symlink.
+func (w *workTree) identify(name, file string, fi fs.FileInfo) (gitEntry, error) {
+	old := w.index[name]
+	e := gitEntry{mode: filemode.Regular}
+	switch {
+	case fi.Mode()&fs.ModeSymlink != 0:
+		e.mode = filemode.Symlink
+	case !w.fileMode && old != nil && old.Mode.IsRegular():
+		e.mode = old.Mode
+	case !w.fileMode && old != nil && old.Mode == filemode.Executable, w.fileMode && fi.Mode()&0o100 != 0:
+		e.mode = filemode.Executable
+	}
+	if old != nil && sameStat(old, fi) && old.ModifiedAt.Before(w.indexTime) {
+		e.hash = old.Hash
+		return e, nil
+	}
+	var err error
+	if e.mode == filemode.Symlink {
+		var to string
+		to, err = os.Readlink(file)
+		e.hash = plumbing.ComputeHash(plumbing.BlobObject, []byte(to))
+		return e, err
+	}
+	e.hash, err = hashFile(file, fi.Size())
+	if err == nil && w.eol && old != nil && e.hash != old.Hash {
+		if h, ok := hashWithoutCR(file); ok && h == old.Hash {
+			e.hash = h
+		}
+	}
+	return e, err
+}
+
+// sameStat tells whether a file has the metadata the index knows. Some writers
+// of indexes leave out nanoseconds; their files are then read, which is slow and right.
+func sameStat(e *index.Entry, fi fs.FileInfo) bool {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && e.Size == uint32(fi.Size()) && e.Inode == uint32(st.Ino) &&
+		sameTime(e.ModifiedAt, st.Mtim) && sameTime(e.CreatedAt, st.Ctim)
+}
+
+func sameTime(t time.Time, ts syscall.Timespec) bool {
+	return uint32(t.Unix()) == uint32(ts.Sec) && int64(t.Nanosecond()) == int64(ts.Nsec)
+}
+
+func hashFile(file string, size int64) (plumbing.Hash, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	defer f.Close()
+	h := plumbing.NewHasher(plumbing.BlobObject, size)
+	if _, err := io.Copy(h, f); err != nil {
+		return plumbing.ZeroHash, err
+	}
+	return h.Sum(), nil
+}
+
+func hashWithoutCR(file string) (plumbing.Hash, bool) {
+	b, err := os.ReadFile(file)
+	if err != nil || !bytes.Contains(b, []byte("\r\n")) {
+		return plumbing.ZeroHash, false
+	}
+	return plumbing.ComputeHash(plumbing.BlobObject, bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))), true
+}
+
+// matches tells whether what is on disk is the entry. Submodules are never
+// looked into: as long as nothing but a directory is in their place they match.
+func (d onDisk) matches(e gitEntry) bool {
+	if e.mode == filemode.Submodule {
+		return d.place == aDirectory || d.place == nothing
+	}
+	if e == (gitEntry{}) {
+		return d.place == nothing || d.place == aDirectory || d.place == behindLink
+	}
+	return d.place == aFile && d.gitEntry == e
+}
+
+// difference is a tracked path that is neither as in HEAD nor as in a commit that was being checked out.
+type difference struct {
+	path string
+	disk onDisk
+}
+
+// differences compares HEAD's tree, the index and the disk, in order of path,
+// and stops after max. also are the trees of commits whose checkout was cut
+// short: a path may be as in one of them, too.
+func (w *workTree) differences(head map[string]gitEntry, also []map[string]gitEntry, max int) ([]difference, error) {
+	tracked := map[string]bool{}
+	for name := range head {
+		tracked[name] = true
+	}
+	for name := range w.index {
+		tracked[name] = true
+	}
+	for name := range w.conflicts {
+		tracked[name] = true
+	}
+	names := make([]string, 0, len(tracked))
+	for name := range tracked {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	allowed := append([]map[string]gitEntry{head}, also...)
+	var out []difference
+	for _, name := range names {
+		d, same, err := w.compare(name, allowed)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			if out = append(out, difference{name, d}); len(out) == max {
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+func (w *workTree) compare(name string, allowed []map[string]gitEntry) (onDisk, bool, error) {
+	if e := w.index[name]; e != nil && e.SkipWorktree {
+		return onDisk{}, e.Hash == allowed[0][name].hash, nil
+	}
+	d, err := w.look(name)
+	if err != nil {
+		return d, false, err
+	}
+	ok, staged := false, false
+	for _, t := range allowed {
+		ok = ok || d.matches(t[name])
+		staged = staged || w.staged(name) == t[name]
+	}
+	e := w.index[name]
+	return d, ok && staged && !w.conflicts[name] && (e == nil || !e.IntentToAdd), nil
+}
+
+// headTree returns the tree of a commit; without reading it, if the index knows that it equals it.
+func (w *workTree) headTree(commit plumbing.Hash) (map[string]gitEntry, error) {
+	if w.root == nil || len(w.conflicts) > 0 || commit.IsZero() || !w.repo.isTree(commit, w.root.Hash) {
+		return w.repo.tree(commit)
+	}
+	t := make(map[string]gitEntry, len(w.index))
+	for name, e := range w.index {
+		if strings.HasSuffix(name, "/") {
+			return w.repo.tree(commit)
+		}
+		t[name] = gitEntry{e.Mode, e.Hash}
+	}
+	return t, nil
+}

@@ -1,0 +1,215 @@
+// Package host is the only way to the outside world: files, commands, the
+// network, git, the Nix daemon, the terminal and the clock. Nothing else in the
+// program imports os/exec, net/http or a library that reaches outside.
+//
+// A View reads; a Host is a View that also changes. A step's Plan is given a
+// View, so a dry run cannot change anything however Plan is written.
+package host
+
+import (
+	"context"
+	"io/fs"
+	"time"
+)
+
+// View reads the host.
+type View interface {
+	Files
+	Commands
+	Clock
+	Network
+	Repos
+	Store
+	Memory
+	Teller
+}
+
+// Host also changes the host. Only Apply and Undo are given one.
+type Host interface {
+	View
+	Writer
+	Runner
+	Fetcher
+	Cloner
+	Unpacker
+}
+
+// Files reads files. Names are absolute. Errors are those of package os.
+type Files interface {
+	ReadFile(name string) ([]byte, error)
+	// ReadHead reads at most the first n bytes.
+	ReadHead(name string, n int) ([]byte, error)
+	Lstat(name string) (fs.FileInfo, error)
+	Readlink(name string) (string, error)
+	ReadDir(name string) ([]fs.DirEntry, error)
+	// Free is how many bytes an unprivileged user can still write to the file
+	// system that name, or its nearest existing parent, is on.
+	Free(name string) (int64, error)
+}
+
+// Commands runs commands that only read.
+type Commands interface {
+	// LookPath finds a program in the PATH that children get.
+	LookPath(name string) (string, error)
+	// Query runs a command that changes nothing. A non-zero exit is a *CommandError.
+	Query(ctx context.Context, cmd Cmd) (Result, error)
+}
+
+// Clock tells the time and which boot this is.
+type Clock interface {
+	Now() time.Time
+	BootID() string // the kernel's random id of this boot; "" if unknown
+}
+
+// Network asks the network without leaving anything behind.
+type Network interface {
+	// Tip asks which commit a remote's branch points at. An empty branch is the remote's HEAD.
+	Tip(ctx context.Context, r Remote) (Tip, error)
+	// ServerTime returns the Date of the answer to a HEAD request.
+	ServerTime(ctx context.Context, url string) (time.Time, error)
+}
+
+// Repos reads git repositories.
+type Repos interface {
+	// Repo reads the repository whose work tree is dir. fs.ErrNotExist if dir
+	// does not exist; ErrNotRepo if it is something else.
+	Repo(ctx context.Context, dir string) (Repo, error)
+}
+
+// Store reads the Nix store.
+type Store interface {
+	// Daemon says hello to the Nix daemon on the unix socket and asks it which of
+	// the store paths it does not know. Errors are those of package net.
+	Daemon(ctx context.Context, socket string, paths ...string) (Daemon, error)
+	// NarHash returns "sha256:" + base-32 of the path's NAR serialisation, and its size in bytes.
+	NarHash(ctx context.Context, path string) (hash string, size int64, err error)
+	// Stamp is a digest over the metadata (name, mode, size, mtime, ctime, inode,
+	// link target) of everything below path. Equal stamps mean that nothing there
+	// was written between.
+	Stamp(ctx context.Context, path string) (string, error)
+}
+
+// Memory keeps small derived facts between runs, to save work only: whatever is
+// in it may be lost at any time, and losing it loses nothing but speed.
+type Memory interface {
+	Recall(key string) []byte
+	Remember(key string, data []byte)
+}
+
+// Teller tells people what happens on the way. The same text is told once a step.
+type Teller interface {
+	// Progress tells how far a long operation is. Total 0: unknown.
+	Progress(done, total int64, unit string)
+	// Warn tells something that is worth knowing and is not an error.
+	Warn(format string, a ...any)
+}
+
+// Writer changes files. Nothing is written through a symlink at the last
+// component; every method is atomic or leaves only a temporary name behind.
+type Writer interface {
+	// WriteFile replaces name whole or not at all: temporary file, fsync, rename, fsync of the directory.
+	WriteFile(name string, data []byte, perm fs.FileMode) error
+	// MkdirAll makes a directory and its missing parents.
+	MkdirAll(name string, perm fs.FileMode) error
+	// Symlink makes name a symlink to target, in place of an older symlink only.
+	Symlink(target, name string) error
+	// Rename renames; it never replaces a non-empty directory.
+	Rename(from, to string) error
+	// Own sets owner, group and mode of a file or directory.
+	Own(name string, uid, gid int, perm fs.FileMode) error
+	// Remove removes one file, link or whole tree of movein's own making.
+	Remove(name string) error
+}
+
+// Runner runs commands that change the host.
+type Runner interface {
+	Run(ctx context.Context, cmd Cmd) (Result, error)
+	// Spawn starts a daemon in a session of its own that outlives movein; its output goes to log.
+	Spawn(cmd Cmd, log string) error
+	// Await asks ok again and again until it says yes, for 10 seconds at most.
+	Await(ctx context.Context, what string, ok func() bool) error
+}
+
+// Fetcher downloads.
+type Fetcher interface {
+	// Fetch downloads url to file (whose directory exists), resuming an earlier
+	// try, and returns only if the SHA-256 is the one given. Errors:
+	// *UnreachableError after bounded retries, *DigestError.
+	Fetch(ctx context.Context, url, sha256, file string) error
+}
+
+// Cloner changes git repositories.
+type Cloner interface {
+	// Clone makes dir a clone of the remote: into a staging directory beside it, then renamed. dir must not exist or be empty.
+	Clone(ctx context.Context, r Remote, dir string) error
+	// FastForward moves the current branch of a clean work tree to commit, fetching
+	// it first. Nothing is changed when that is not a fast-forward (ErrDiverged) or
+	// would overwrite a file that git does not track (*CollisionError).
+	FastForward(ctx context.Context, dir string, r Remote, commit string) error
+	// Attach puts a detached HEAD on branch, when both are the same commit or the
+	// commit is an ancestor of the branch and the work tree is clean.
+	Attach(ctx context.Context, dir, branch string) error
+}
+
+// Unpacker unpacks archives.
+type Unpacker interface {
+	// Unpack unpacks a .tar.xz whose entries are all below one top directory into
+	// the directory dir, which it makes and which must not exist; the top
+	// directory's name is cut off. The archive's SHA-256 must be the given one, or dir is
+	// removed again and the error is a *DigestError. Entry names that leave dir, and
+	// entries that are no file, directory or symlink, are an error; symlinks are
+	// never followed; write bits are stripped from files.
+	Unpack(ctx context.Context, archive, sha256, dir string) error
+}
+
+// Cmd is one command to run.
+type Cmd struct {
+	Args  []string
+	Env   []string // added to the clean environment that every child gets
+	Dir   string
+	Stdin []byte
+	TTY   bool              // it asks on the terminal: leave it in the foreground process group
+	Lines func(line string) // called with each line the command writes to standard error; optional
+}
+
+// Result is what a command left.
+type Result struct {
+	Stdout []byte
+	Stderr []byte // the last 16 KiB
+	Code   int
+}
+
+// Remote is a branch of a git repository somewhere.
+type Remote struct {
+	URL    string `json:"url"`
+	Branch string `json:"branch,omitempty"` // "": what the remote's HEAD names
+}
+
+// Tip is what a remote's branch points at.
+type Tip struct {
+	Branch string
+	Commit string // hex
+}
+
+// MostDirty is how many names Repo.Dirty holds at the most.
+const MostDirty = 20
+
+// Repo is the state of a git work tree.
+type Repo struct {
+	URL        string   // of the remote "origin"; "" if none
+	Branch     string   // "": detached HEAD
+	Branches   []string // local branches that HEAD's commit is equal to or an ancestor of; only filled when detached
+	Commit     string   // HEAD, hex; "" if there is no commit yet
+	Dirty      []string // tracked files that differ from HEAD, at most 20
+	Untracked  []string // files git neither tracks nor ignores, at most 100
+	Ahead      bool     // HEAD has commits that the last fetched state of its upstream does not have
+	Submodules bool     // .gitmodules exists
+}
+
+// Daemon is what a Nix daemon said of itself.
+type Daemon struct {
+	Protocol string   // "1.38"
+	Version  string   // the daemon's Nix version; "" before protocol 1.33
+	Trusted  bool     // we are a trusted user to it
+	Unknown  []string // those of the asked paths that are not valid
+}

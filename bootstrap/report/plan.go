@@ -1,0 +1,71 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"movein/bootstrap"
+)
+
+// plan writes what each step would do, and why the others would not do anything.
+func (t *text) plan() {
+	var rest []string
+	t.gap = true
+	for _, name := range t.order {
+		s := t.steps[name]
+		switch s.end.Status {
+		case bootstrap.Changed:
+			t.say(logrus.InfoLevel, t.tree(s))
+			t.gap = true
+		case bootstrap.Failed:
+			t.say(logrus.ErrorLevel, t.block(red, t.marks.fail, s.title, s.end.Reason, s.end.Hint, ""))
+			t.gap = true
+		case bootstrap.Waiting:
+			rest = append(rest, t.block(yellow, t.marks.wait, s.title, s.end.Reason, s.end.Hint, ""))
+		case bootstrap.Skipped:
+			rest = append(rest, t.block(dim, t.marks.none, s.title, "skipped: "+s.end.Reason, "", ""))
+		case bootstrap.Unchanged:
+			if t.o.Verbose {
+				rest = append(rest, t.head(dim, t.marks.ok, s.title, "nothing to do", ""))
+			}
+		case bootstrap.Blocked:
+			if t.o.Verbose {
+				rest = append(rest, t.block(dim, t.marks.none, s.title, "not planned: "+s.end.Reason, "", ""))
+			}
+		}
+	}
+	t.say(logrus.InfoLevel, strings.Join(rest, "\n"))
+}
+
+// tree returns a step with all its actions below it.
+func (t *text) tree(s *step) string {
+	out := []string{"  " + t.paint(bold, s.title)}
+	if s.name != s.title {
+		out[0] += " " + t.paint(dim, "("+s.name+")")
+	}
+	branch := func(i int) string {
+		sign := t.marks.fork
+		if i == len(s.change)-1 {
+			sign = t.marks.last
+		}
+		return t.paint(dim, sign) + " "
+	}
+	out = append(out, t.actions(s.change, func(verb string) string { return verb }, branch)...)
+	return strings.Join(out, "\n")
+}
+
+// planned returns the last sentence of a plan.
+func (t *text) planned(took string, n map[bootstrap.Status]int) string {
+	changes := 0
+	for _, s := range t.steps {
+		if s.end.Status == bootstrap.Changed {
+			changes += len(s.change)
+		}
+	}
+	if changes == 0 {
+		return t.sentence(green, "Plan: nothing to do", fmt.Sprintf("(%s checked in %s).", count(n[bootstrap.Unchanged]+n[bootstrap.Skipped], "step"), took))
+	}
+	return t.sentence(bold, fmt.Sprintf("Plan: %s in %s.", count(changes, "change"), count(n[bootstrap.Changed], "step")), "Nothing was changed.")
+}

@@ -1,0 +1,147 @@
+package steps
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+)
+
+// candidates are the names of the configuration to look for, best first.
+func (s homeBuild) candidates(v host.View) []string {
+	if s.c.Configuration != "" {
+		return []string{s.c.Configuration}
+	}
+	user, f := s.c.User, s.f
+	var names []string
+	add := func(name string) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if last := readBuilt(v, s.c); last.Repo == s.c.HomeRepo {
+		add(last.Attribute)
+	}
+	hosts := []string{s.c.Host}
+	if s.c.Host == f.Hostname { // not given: all its forms
+		hosts = []string{f.FQDN, f.Hostname, f.Short}
+	}
+	for _, h := range hosts {
+		if h != "" {
+			add(user + "@" + h)
+		}
+	}
+	for _, h := range hosts {
+		add(h)
+	}
+	for name, aliases := range s.c.Aliases {
+		if slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(aliases, h) }) {
+			add(user + "@" + name)
+			add(name)
+		}
+	}
+	for _, p := range platformNames(f) {
+		add(user + "@" + p)
+	}
+	add(user)
+	return names
+}
+
+// platformNames are the names under which a home repo keeps a kind of host.
+func platformNames(f distro.Facts) []string {
+	switch {
+	case f.WSL != 0:
+		return []string{"wsl-workspace", "wsl"}
+	case f.VariantID != "":
+		return []string{f.VariantID, f.ID}
+	}
+	return []string{f.ID}
+}
+
+// found is the answer of one evaluation that lists the configurations and looks
+// at the one that is chosen.
+type found struct {
+	Names []string `json:"names"`
+	Pick  string   `json:"pick"`
+	User  string   `json:"user"`
+	Home  string   `json:"home"`
+}
+
+// finder is the function, in Nix, that makes a found of homeConfigurations. A
+// configuration without "config" (none of home-manager's) is not asked for its user.
+const finder = `cs: let
+  names = builtins.attrNames cs;
+  fits = builtins.filter (n: builtins.elem n names) %s;
+  pick = if fits == [ ] then "" else builtins.head fits;
+  home = if pick != "" && cs.${pick} ? config then cs.${pick}.config.home else { };
+in { inherit names pick; user = home.username or ""; home = home.homeDirectory or ""; }`
+
+// choose finds the attribute of homeConfigurations that is for this user and
+// host, and checks that it is for this user.
+func (s homeBuild) choose(ctx context.Context, v host.View, flake string) (string, error) {
+	names := s.candidates(v)
+	list := "["
+	for _, n := range names {
+		list += " " + quote(n)
+	}
+	res, err := v.Query(ctx, s.nixCmd(ctx, v, "eval", "--json", flake+"#homeConfigurations", "--apply", fmt.Sprintf(finder, list+" ]")))
+	if err != nil {
+		if e, ok := errors.AsType[*host.CommandError](err); ok && strings.Contains(e.Stderr, "does not provide attribute") {
+			return "", bootstrap.Hint(bootstrap.Misconfigured("%s has no homeConfigurations", flake), "see what it has with: nix flake show %q", flake)
+		}
+		return "", s.explain(err, flake)
+	}
+	var got found
+	if err := json.Unmarshal(res.Stdout, &got); err != nil {
+		return "", fmt.Errorf("reading what nix eval says: %w", err)
+	}
+	if got.Pick == "" {
+		return "", s.noneFits(names, got.Names, flake)
+	}
+	if got.User != "" && got.User != s.c.User || got.Home != "" && got.Home != s.c.Home {
+		return "", bootstrap.Hint(bootstrap.Misconfigured("homeConfigurations.%s is for user %s with home %s, and this is user %s with home %s", quote(got.Pick), got.User, got.Home, s.c.User, s.c.Home),
+			"choose another with --configuration, or set home.username and home.homeDirectory; there are: %s", strings.Join(got.Names, ", "))
+	}
+	return got.Pick, nil
+}
+
+// noneFits lists what there is, nearest first.
+func (s homeBuild) noneFits(wanted, names []string, flake string) error {
+	if len(names) == 0 {
+		return bootstrap.Misconfigured("homeConfigurations of %s is empty", flake)
+	}
+	near := slices.Clone(names)
+	slices.SortStableFunc(near, func(a, b string) int {
+		return cmp.Compare(distance(a, wanted[0]), distance(b, wanted[0]))
+	})
+	return bootstrap.Hint(bootstrap.Misconfigured("no homeConfigurations attribute of %s fits (looked for %s); there are: %s", flake, strings.Join(wanted, ", "), strings.Join(near, ", ")),
+		"choose one: movein apply --configuration %q; or add one for this host to the home repo", near[0])
+}
+
+// distance is the Levenshtein distance of two names.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,86 @@
+package steps
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// Config is what the user wants, as the command line puts it together from
+// flags, environment, files and defaults. It is handed to the other half of a run
+// as JSON and holds no secret.
+type Config struct {
+	User string `json:"user"` // whose home it is
+	UID  int    `json:"uid"`
+	GID  int    `json:"gid"`
+	Home string `json:"home"` // their home directory
+	Host string `json:"host"` // the host's name, in its configuration's name
+
+	ConfigHome string `json:"config_home"` // the XDG directories of the user
+	DataHome   string `json:"data_home"`
+	StateHome  string `json:"state_home"`
+	CacheHome  string `json:"cache_home"`
+
+	HomeRepo      string              `json:"home_repo"`     // URL, ssh address, local path, or "starter"
+	Dotfiles      string              `json:"dotfiles"`      // the same for the chezmoi source; "" or "none": no dotfiles
+	Branch        string              `json:"branch"`        // of the home repo; "": the remote's default
+	Configuration string              `json:"configuration"` // homeConfigurations attribute; "": found from user and host
+	Aliases       map[string][]string `json:"aliases,omitempty"`
+	OnDiverged    string              `json:"on_diverged"` // "keep" or "stop"
+	Offline       bool                `json:"offline"`     // ask no remote for news
+
+	NixVersion string `json:"nix_version"` // to install when there is none
+	NixSHA256  string `json:"nix_sha256"`  // of its release tarball; "": the pinned one
+	NixURL     string `json:"nix_url"`     // a mirror's base URL, or a tarball's
+	NixSource  string `json:"nix_source"`  // "official", "distro" or "auto"
+
+	Verify []Check  `json:"verify,omitempty"`
+	Given  []string `json:"given,omitempty"` // keys that are said louder than the home repo's own movein.toml says them
+}
+
+// Check is a post-condition of the user's own: a command that must exit with 0.
+type Check struct {
+	Name string   `json:"name" toml:"name"`
+	Run  []string `json:"run" toml:"run"`
+	Hint string   `json:"hint" toml:"hint"` // what to do when it does not
+}
+
+// Starter is the name of the built-in home repo.
+const Starter = "starter"
+
+// State is the directory for what movein remembers of this user's home.
+func (c Config) State() string { return filepath.Join(c.StateHome, "movein") }
+
+// Cache is the directory for what movein can get again.
+func (c Config) Cache() string { return filepath.Join(c.CacheHome, "movein") }
+
+// HomeDir is where the home repo is on this host, and whether movein is to clone it there.
+func (c Config) HomeDir() (dir string, clone bool) {
+	switch {
+	case c.HomeRepo == Starter:
+		return filepath.Join(c.DataHome, "movein", "starter"), false
+	case local(c.HomeRepo):
+		return c.localPath(c.HomeRepo), false
+	}
+	return filepath.Join(c.ConfigHome, "home-manager"), true
+}
+
+// DotfilesDir is where the chezmoi source is on this host, and whether movein is to clone it there.
+func (c Config) DotfilesDir() (dir string, clone bool) {
+	if local(c.Dotfiles) {
+		return c.localPath(c.Dotfiles), false
+	}
+	return filepath.Join(c.DataHome, "chezmoi"), true
+}
+
+// local reports whether a repository is given as a directory of this host.
+func local(repo string) bool {
+	return strings.HasPrefix(repo, "/") || strings.HasPrefix(repo, "./") || strings.HasPrefix(repo, "../") ||
+		strings.HasPrefix(repo, "~/") || repo == "." || repo == ".."
+}
+
+func (c Config) localPath(repo string) string {
+	if rest, ok := strings.CutPrefix(repo, "~/"); ok {
+		return filepath.Join(c.Home, rest)
+	}
+	return filepath.Clean(repo)
+}

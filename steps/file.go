@@ -1,0 +1,140 @@
+package steps
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+)
+
+// File is movein.toml. Each key but the last two is also a flag of the same name,
+// and an environment variable: home-repo, --home-repo, MOVEIN_HOME_REPO.
+type File struct {
+	User          *string  `toml:"user"`
+	Host          *string  `toml:"host"`
+	Configuration *string  `toml:"configuration"`
+	HomeRepo      *string  `toml:"home-repo"`
+	Branch        *string  `toml:"branch"`
+	Dotfiles      *string  `toml:"dotfiles"`
+	OnDiverged    *string  `toml:"on-diverged"`
+	NixVersion    *string  `toml:"nix-version"`
+	NixSHA256     *string  `toml:"nix-sha256"`
+	NixURL        *string  `toml:"nix-url"`
+	NixSource     *string  `toml:"nix-source"`
+	Only          []string `toml:"only"`
+	Skip          []string `toml:"skip"`
+	Jobs          *int     `toml:"jobs"`
+	Yes           *bool    `toml:"yes"`
+	NoRoot        *bool    `toml:"no-root"`
+	Offline       *bool    `toml:"offline"`
+	JSON          *bool    `toml:"json"`
+	Verbose       *bool    `toml:"verbose"`
+	NoProgress    *bool    `toml:"no-progress"`
+	LogLevel      *string  `toml:"log-level"`
+	LogFile       *string  `toml:"log-file"`
+
+	Verify []Check              `toml:"verify"` // post-conditions of the user's own
+	Hosts  map[string]HostTable `toml:"hosts"`
+}
+
+// HostTable is [hosts.NAME] of movein.toml.
+type HostTable struct {
+	Aliases []string `toml:"aliases"` // other names of hosts that use NAME's configuration
+}
+
+// ReadFile reads a movein.toml. An unknown key, a wrong type, or text that is no
+// TOML is an error that names file, line and key. A file that is not there is fs.ErrNotExist.
+func ReadFile(v host.Files, name string) (File, map[string]any, error) {
+	var f File
+	data, err := v.ReadFile(name)
+	if err != nil {
+		return f, nil, err
+	}
+	dec := toml.NewDecoder(strings.NewReader(string(data))).DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return f, nil, explainTOML(name, err)
+	}
+	keys := map[string]any{}
+	if err := toml.Unmarshal(data, &keys); err != nil {
+		return f, nil, explainTOML(name, err)
+	}
+	return f, keys, nil
+}
+
+func explainTOML(name string, err error) error {
+	at := func(e *toml.DecodeError) string {
+		line, column := e.Position()
+		return fmt.Sprintf("%s:%d:%d", name, line, column)
+	}
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
+		e := &strict.Errors[0]
+		return bootstrap.Hint(bootstrap.Misconfigured("%s: unknown key %q", at(e), strings.Join(e.Key(), ".")), "the keys are in: movein help config")
+	}
+	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
+		if key := strings.Join(e.Key(), "."); key != "" {
+			return bootstrap.Hint(bootstrap.Misconfigured("%s: key %q: %s", at(e), key, strings.TrimPrefix(e.Error(), "toml: ")), "mend it there; the keys are in: movein help config")
+		}
+		return bootstrap.Hint(bootstrap.Misconfigured("%s: %s", at(e), strings.TrimPrefix(e.Error(), "toml: ")), "mend it there")
+	}
+	return bootstrap.Misconfigured("%s: %v", name, err)
+}
+
+// withRepo adds what the home repo's own movein.toml says and nobody said
+// louder. Steps ask for it themselves, because on a fresh host that file arrives
+// in the middle of the run.
+func (c Config) withRepo(v host.Files) (Config, error) {
+	dir, _ := c.HomeDir()
+	f, _, err := ReadFile(v, filepath.Join(dir, "movein.toml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	} else if err != nil {
+		return c, err
+	}
+	if f.Dotfiles != nil && !slices.Contains(c.Given, "dotfiles") {
+		c.Dotfiles = *f.Dotfiles
+	}
+	if f.Configuration != nil && !slices.Contains(c.Given, "configuration") {
+		c.Configuration = *f.Configuration
+	}
+	return c.WithTables(f), nil
+}
+
+// WithTables adds the tables of a file, which no flag can say, to those that are there.
+func (c Config) WithTables(f File) Config {
+	c.Verify = slices.Clone(c.Verify)
+	for _, check := range f.Verify {
+		if !slices.ContainsFunc(c.Verify, func(k Check) bool { return k.Name == check.Name }) {
+			c.Verify = append(c.Verify, check)
+		}
+	}
+	aliases := map[string][]string{}
+	for name, names := range c.Aliases {
+		aliases[name] = names
+	}
+	for name, table := range f.Hosts {
+		if aliases[name] == nil {
+			aliases[name] = table.Aliases
+		}
+	}
+	c.Aliases = aliases
+	return c
+}
+
+// LastRepo is the home repo that was used here before, or the flake that is at
+// home-manager's usual place; "" if there is neither.
+func LastRepo(v host.Files, c Config) string {
+	if b := readBuilt(v, c); b.Repo != "" {
+		return b.Repo
+	}
+	if dir := filepath.Join(c.ConfigHome, "home-manager"); exists(v, dir+"/flake.nix") {
+		return dir
+	}
+	return ""
+}

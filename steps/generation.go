@@ -1,0 +1,152 @@
+package steps
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"movein/bootstrap/host"
+)
+
+// generation is a home-manager generation in the store, and the user's state
+// around it, as home-manager makes them.
+type generation struct {
+	c   Config
+	out string // store path
+}
+
+// profile is the user's home-manager profile: in the state directory if Nix keeps
+// profiles there, else at the older place. home-manager chooses the same way.
+func (c Config) profile(v host.Files) string {
+	dir := filepath.Join(c.StateHome, "nix", "profiles")
+	old := "/nix/var/nix/profiles/per-user/" + c.User
+	if !exists(v, dir) && exists(v, old) {
+		dir = old
+	}
+	return filepath.Join(dir, "home-manager")
+}
+
+// current is home-manager's own garbage collector root of the active generation.
+func (c Config) current() string {
+	return filepath.Join(c.StateHome, "home-manager", "gcroots", "current-home")
+}
+
+// Generation is the store path of the user's active home generation; "" if none.
+func (c Config) Generation(v host.Files) string { return c.activeGeneration(v) }
+
+// activeGeneration is the store path of the generation that the user's profile names; "" if none.
+func (c Config) activeGeneration(v host.Files) string {
+	link, ok := isLink(v, c.profile(v))
+	if !ok {
+		return ""
+	}
+	target, _ := isLink(v, filepath.Join(filepath.Dir(c.profile(v)), filepath.Base(link)))
+	return target
+}
+
+// leaf is one file of a generation: the link in the home leads to it.
+type leaf struct {
+	rel    string // below the home
+	target string // what the link in the home must be
+}
+
+// managed matches a link into a generation's files, of whatever generation.
+var managed = regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|generation)/`)
+
+// leaves lists the generation's files.
+func (g generation) leaves(v host.Files) ([]leaf, error) {
+	top := g.out + "/home-files"
+	if target, ok := isLink(v, top); ok {
+		top = target
+	}
+	if !exists(v, top) {
+		return nil, nil
+	}
+	var out []leaf
+	var walk func(rel string) error
+	walk = func(rel string) error {
+		entries, err := v.ReadDir(filepath.Join(top, rel))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			name := filepath.Join(rel, e.Name())
+			if !e.IsDir() {
+				out = append(out, leaf{name, filepath.Join(top, name)})
+			} else if err := walk(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return out, walk("")
+}
+
+// placed says how a leaf stands in the home.
+type placed int
+
+const (
+	right    placed = iota // the link is as it must be
+	same                   // a regular file with the same content: home-manager leaves it
+	missing                // nothing is there
+	ours                   // a link into another generation
+	stranger               // something else: a file, a directory, another link
+)
+
+// place looks at a leaf's place in the home.
+func (g generation) place(v host.View, l leaf) (placed, error) {
+	name := filepath.Join(g.c.Home, l.rel)
+	info, err := v.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missing, nil
+	case err != nil:
+		return stranger, err
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := v.Readlink(name)
+		switch {
+		case err != nil:
+			return stranger, err
+		case target == l.target || target == g.out+"/home-files/"+l.rel || filepath.Clean(target) == g.out+"/home-files/"+l.rel:
+			return right, nil
+		case managed.MatchString(target):
+			return ours, nil
+		}
+		return stranger, nil
+	case info.Mode().IsRegular():
+		have, err := v.ReadFile(name)
+		if err != nil {
+			return stranger, nil //nolint:nilerr // what cannot be read is not known to be the same
+		}
+		want, err := v.ReadFile(l.target)
+		if err == nil && string(have) == string(want) {
+			return same, nil
+		}
+	}
+	return stranger, nil
+}
+
+// keepsCurrent reports whether the generation's activation leaves the root
+// current-home, as home-manager's own does at its end.
+func (g generation) keepsCurrent(v host.Files) bool {
+	return strings.Contains(readText(v, g.out+"/activate"), "current-home")
+}
+
+// packagesKept reports whether the generation's packages are in the user's profile.
+func (g generation) packagesKept(v host.Files) bool {
+	path, ok := isLink(v, g.out+"/home-path")
+	if !ok || !nonEmpty(v, path) {
+		return true
+	}
+	for _, profile := range []string{filepath.Join(g.c.Home, ".nix-profile"), filepath.Join(g.c.StateHome, "nix/profile"),
+		filepath.Join(g.c.StateHome, "nix/profiles/profile"), "/nix/var/nix/profiles/per-user/" + g.c.User + "/profile"} {
+		for _, manifest := range []string{"/manifest.nix", "/manifest.json"} {
+			if strings.Contains(readText(v, profile+manifest), path) {
+				return true
+			}
+		}
+	}
+	return false
+}

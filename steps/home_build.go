@@ -1,0 +1,309 @@
+package steps
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+)
+
+// homeBuild builds the generation of the chosen configuration. What was built
+// from what is remembered, so that an unchanged host is not evaluated again.
+type homeBuild struct {
+	f distro.Facts
+	c Config
+}
+
+// buildSchema goes up when home-build asks Nix for something else than before.
+const buildSchema = 1
+
+// built is what home-build remembers, in home.json of the state directory.
+type built struct {
+	Fingerprint string `json:"fingerprint"`
+	Flake       string `json:"flake"`
+	Repo        string `json:"repo"` // as it was given
+	Attribute   string `json:"attribute"`
+	Out         string `json:"out"` // store path of the activation package
+}
+
+func (homeBuild) Info() bootstrap.Info {
+	return bootstrap.Info{Name: "home-build", Title: "Home generation", Needs: []string{"nix-daemon", "home-repo"}, Exclusive: "nix-store"}
+}
+
+func (s homeBuild) record() string { return filepath.Join(s.c.State(), "home.json") }
+
+// root is our own garbage collector root for the generation.
+func (s homeBuild) root() string { return filepath.Join(s.c.State(), "gcroots", "home") }
+
+func readBuilt(v host.Files, c Config) built {
+	var b built
+	if data, err := v.ReadFile(homeBuild{c: c}.record()); err == nil {
+		json.Unmarshal(data, &b) //nolint:errcheck // nothing is remembered then
+	}
+	return b
+}
+
+func (s homeBuild) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	var err error
+	if s.c, err = s.c.withRepo(v); err != nil {
+		return nil, err
+	}
+	old := readBuilt(v, s.c)
+	dir, _ := s.c.HomeDir()
+	why := s.stale(ctx, v, old)
+	if why == "" {
+		return nil, nil
+	}
+	target := "the configuration for " + s.c.User + "@" + s.c.Host
+	if old.Attribute != "" {
+		target = "homeConfigurations." + quote(old.Attribute)
+	} else if s.c.Configuration != "" {
+		target = "homeConfigurations." + quote(s.c.Configuration)
+	}
+	return bootstrap.Change{{Verb: "build", Target: target, Reason: why + " (" + dir + ")"}}, nil
+}
+
+// stale says why the remembered build does not hold; "" if it does.
+func (s homeBuild) stale(ctx context.Context, v host.View, old built) string {
+	switch {
+	case old.Out == "":
+		return "not built yet"
+	case !exists(v, old.Out):
+		return "the generation is no longer in the store"
+	}
+	if target, ok := isLink(v, s.root()); !ok || target != old.Out {
+		return "the generation is not kept from the garbage collector"
+	}
+	if daemon, err := v.Daemon(ctx, nixSocket, old.Out); err == nil && len(daemon.Unknown) > 0 {
+		return "the store's database does not know the generation"
+	}
+	fp := s.fingerprint(ctx, v)
+	if fp == "" {
+		return "the home repo cannot be told apart from what was built"
+	}
+	if fp != old.Fingerprint {
+		return "the home repo, the choice of configuration or Nix changed"
+	}
+	return ""
+}
+
+// fingerprint stands for everything that the result of an evaluation depends on;
+// "" if that cannot be told. A flake is pure, so these are: the tree that Nix
+// sees, with its lock file; the attribute, or what it is chosen by; the system; the Nix.
+func (s homeBuild) fingerprint(ctx context.Context, v host.View) string {
+	dir, _ := s.c.HomeDir()
+	h := sha256.New()
+	nix := detectNix(ctx, v, s.f, s.c)
+	fmt.Fprintf(h, "%d\n%s\n%s\n%s\n%s\n%q\n", buildSchema, dir, s.f.System, nix.Version, s.c.Configuration, s.candidates(v))
+	state, err := v.Repo(ctx, dir)
+	switch {
+	case errors.Is(err, host.ErrNotRepo):
+		return hashTree(v, dir, h)
+	case err != nil || state.Submodules || state.Commit == "" || len(state.Dirty) >= host.MostDirty:
+		return ""
+	}
+	fmt.Fprintf(h, "commit %s\n", state.Commit)
+	for _, name := range state.Dirty {
+		if err := hashFile(v, dir, name, h); err != nil {
+			return ""
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+type hasher interface {
+	Write(p []byte) (int, error)
+	Sum(b []byte) []byte
+}
+
+// hashTree hashes a flake that is no git repository: all of its files.
+func hashTree(v host.Files, dir string, h hasher) string {
+	const most = 2000 // files; a larger tree is left to Nix
+	n := 0
+	var walk func(rel string) error
+	walk = func(rel string) error {
+		entries, err := v.ReadDir(filepath.Join(dir, rel))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			name := filepath.Join(rel, e.Name())
+			if n++; n > most {
+				return fmt.Errorf("more than %d files", most)
+			}
+			if e.IsDir() {
+				err = walk(name)
+			} else {
+				err = hashFile(v, dir, name, h)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if walk("") != nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashFile(v host.Files, dir, name string, h hasher) error {
+	file := filepath.Join(dir, name)
+	info, err := v.Lstat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(h, "gone %q\n", name)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, err := v.Readlink(file)
+		fmt.Fprintf(h, "link %q %q\n", name, target)
+		return err
+	}
+	data, err := v.ReadFile(file)
+	fmt.Fprintf(h, "file %q %v %d\n", name, info.Mode()&0o111 != 0, len(data))
+	h.Write(data)
+	return err
+}
+
+// flake is the reference of the home repo for Nix. A clone may be shallow, and
+// Nix wants to be told so. Without git metadata it is a plain path.
+func (s homeBuild) flake(ctx context.Context, v host.View) string {
+	dir, _ := s.c.HomeDir()
+	if _, err := v.Repo(ctx, dir); err != nil {
+		return "path:" + (&url.URL{Path: dir}).EscapedPath()
+	}
+	return "git+file://" + (&url.URL{Path: dir}).EscapedPath() + "?shallow=1"
+}
+
+// nixCmd is a command of the host's nix for this user.
+func (s homeBuild) nixCmd(ctx context.Context, v host.View, args ...string) host.Cmd {
+	nix := detectNix(ctx, v, s.f, s.c)
+	if s.c.Offline {
+		args = append(args, "--offline")
+	}
+	return host.Cmd{Args: append([]string{nix.Bin}, args...), Dir: s.c.Home}
+}
+
+func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	var err error
+	if s.c, err = s.c.withRepo(h); err != nil {
+		return err
+	}
+	fp := s.fingerprint(ctx, h)
+	flake := s.flake(ctx, h)
+	attribute, err := s.choose(ctx, h, flake)
+	if err != nil {
+		return err
+	}
+	if err := h.MkdirAll(filepath.Dir(s.root()), 0o700); err != nil {
+		return err
+	}
+	cmd := s.nixCmd(ctx, h, "build", "--json", "--out-link", s.root(),
+		flake+"#homeConfigurations."+quote(attribute)+".activationPackage")
+	cmd.Lines = func(line string) { h.Progress(0, 0, strings.TrimSpace(line)) }
+	res, err := h.Run(ctx, cmd)
+	if err != nil {
+		return s.explain(err, flake)
+	}
+	var outs []struct{ Outputs map[string]string }
+	if err := json.Unmarshal(res.Stdout, &outs); err != nil || len(outs) != 1 || outs[0].Outputs["out"] == "" {
+		return fmt.Errorf("reading what nix build says: %q", strings.TrimSpace(string(res.Stdout)))
+	}
+	out := outs[0].Outputs["out"]
+	if !exists(h, out+"/activate") {
+		return bootstrap.Misconfigured("homeConfigurations.%s.activationPackage of %s builds no home generation: there is no activate in %s", quote(attribute), flake, out)
+	}
+	if err := s.keepInputs(ctx, h, flake); err != nil {
+		h.Warn("the flake's inputs are not kept from the garbage collector: %v", err)
+	}
+	data, err := json.MarshalIndent(built{fp, flake, s.c.HomeRepo, attribute, out}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return h.WriteFile(s.record(), append(data, '\n'), 0o600)
+}
+
+// storeCmd is a command of the nix-store beside the host's nix.
+func (s homeBuild) storeCmd(ctx context.Context, v host.View, args ...string) host.Cmd {
+	nix := detectNix(ctx, v, s.f, s.c)
+	return host.Cmd{Args: append([]string{filepath.Join(filepath.Dir(nix.Bin), "nix-store")}, args...), Dir: s.c.Home}
+}
+
+// keepInputs makes garbage collector roots of the flake's inputs, so that a rerun
+// needs no network after a collection.
+func (s homeBuild) keepInputs(ctx context.Context, h host.Host, flake string) error {
+	dir, _ := s.c.HomeDir()
+	if !strings.Contains(readText(h, dir+"/flake.lock"), `"locked"`) {
+		return nil
+	}
+	res, err := h.Run(ctx, s.nixCmd(ctx, h, "flake", "archive", "--json", flake))
+	if err != nil {
+		return err
+	}
+	type input struct {
+		Path   string
+		Inputs map[string]input
+	}
+	var top input
+	if err := json.Unmarshal(res.Stdout, &top); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	var keep func(in input) error
+	keep = func(in input) error {
+		for name, sub := range in.Inputs {
+			if sub.Path != "" && !seen[sub.Path] {
+				seen[sub.Path] = true
+				root := filepath.Join(filepath.Dir(s.root()), "input-"+filepath.Base(name))
+				if _, err := h.Run(ctx, s.storeCmd(ctx, h, "--realise", sub.Path, "--add-root", root, "--indirect")); err != nil {
+					return err
+				}
+			}
+			if err := keep(sub); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return keep(top)
+}
+
+// explain turns Nix's most common complaints into a sentence with a next command.
+func (s homeBuild) explain(err error, flake string) error {
+	cmd, ok := errors.AsType[*host.CommandError](err)
+	if !ok {
+		return err
+	}
+	dir, _ := s.c.HomeDir()
+	switch text := cmd.Stderr; {
+	case strings.Contains(text, "is not tracked by Git"):
+		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "git -C %s add --all, then run the same command again", dir))
+	case strings.Contains(text, "cannot connect to socket"):
+		return bootstrap.Hint(err, "run the same command again, or look with: systemctl status nix-daemon.socket")
+	case strings.Contains(text, "unable to download"), strings.Contains(text, "Could not resolve host"), strings.Contains(text, "Couldn't resolve host"):
+		return bootstrap.Exit(bootstrap.ExitUnreachable, bootstrap.Hint(err, "check the network, then run the same command again"))
+	case strings.Contains(text, "No space left on device"):
+		return bootstrap.Hint(err, "free some space (df -h /nix), then run the same command again")
+	case strings.Contains(text, "syntax error"), strings.Contains(text, "undefined variable"), strings.Contains(text, "does not provide attribute"), strings.Contains(text, "evaluat"):
+		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "mend the home repo in %s; see all of it with: nix build %q", dir, flake+"#homeConfigurations"))
+	}
+	return bootstrap.Hint(err, "the home was not changed; after mending it in %s run the same command again", dir)
+}
+
+// quote makes a Nix attribute name.
+func quote(name string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `${`, `\${`).Replace(name) + `"`
+}

@@ -1,0 +1,180 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+	"movein/embed"
+)
+
+// homeRepo brings the home repo to this host: a clone of it, the built-in
+// starter, or a directory that the user has.
+type homeRepo struct {
+	f distro.Facts
+	c Config
+}
+
+func (homeRepo) Info() bootstrap.Info {
+	return bootstrap.Info{Name: "home-repo", Title: "Home repo", Needs: []string{"preflight"}}
+}
+
+func (s homeRepo) repo() repo {
+	dir, _ := s.c.HomeDir()
+	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline}
+}
+
+func (s homeRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	dir, clone := s.c.HomeDir()
+	if s.c.HomeRepo == Starter {
+		return s.planStarter(v, dir)
+	}
+	if clone {
+		p, err := s.repo().plan(ctx, v)
+		if err != nil || p.verb != "" {
+			return s.repo().change(p), err
+		}
+	}
+	if !exists(v, dir+"/flake.nix") {
+		if !exists(v, dir) {
+			return nil, bootstrap.Misconfigured("there is no directory %s", dir)
+		}
+		return nil, bootstrap.Hint(bootstrap.Misconfigured("%s has no flake.nix, so it is no home repo", dir), "name another one: movein apply HOME_REPO; to try movein without one: movein apply starter")
+	}
+	warnUnseen(ctx, v, dir)
+	return nil, nil
+}
+
+// warnUnseen names the Nix files that the flake cannot see because git does not track them.
+func warnUnseen(ctx context.Context, v host.View, dir string) {
+	if unseen := unseenNix(ctx, v, dir); len(unseen) > 0 {
+		v.Warn("Nix does not see files that git does not track: %s; make it see them with: git -C %s add %s", few(unseen), dir, strings.Join(unseen, " "))
+	}
+}
+
+func unseenNix(ctx context.Context, v host.View, dir string) (unseen []string) {
+	state, err := v.Repo(ctx, dir)
+	if err != nil {
+		return nil
+	}
+	for _, name := range state.Untracked {
+		if strings.HasSuffix(name, ".nix") {
+			unseen = append(unseen, name)
+		}
+	}
+	return unseen
+}
+
+func (s homeRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	if s.c.HomeRepo == Starter {
+		return s.writeStarter(h)
+	}
+	return s.repo().apply(ctx, h)
+}
+
+// starterFiles are the files of the starter for this user and host.
+func (s homeRepo) starterFiles() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := fs.WalkDir(embed.Starter(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files[name], err = fs.ReadFile(embed.Starter(), name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.MarshalIndent(map[string]string{"user": s.c.User, "home": s.c.Home, "system": s.f.System, "hostname": s.c.Host}, "", "  ")
+	files["host.json"] = append(data, '\n')
+	return files, err
+}
+
+// planStarter lists what is missing. What the user changed in a file stays as it
+// is; host.json alone follows the host.
+func (s homeRepo) planStarter(v host.View, dir string) (bootstrap.Change, error) {
+	files, err := s.starterFiles()
+	if err != nil {
+		return nil, err
+	}
+	missing := 0
+	for name, data := range files {
+		old, err := v.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) || name == "host.json" && string(old) != string(data) {
+			missing++
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if missing == 0 {
+		return nil, nil
+	}
+	return bootstrap.Change{{Verb: "write", Target: dir, Reason: fmt.Sprintf("the starter, %d files", missing)}}, nil
+}
+
+func (s homeRepo) writeStarter(h host.Host) error {
+	dir, _ := s.c.HomeDir()
+	files, err := s.starterFiles()
+	if err != nil {
+		return err
+	}
+	for name, data := range files {
+		file := filepath.Join(dir, name)
+		if exists(h, file) && name != "host.json" {
+			continue
+		}
+		if err := h.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := h.WriteFile(file, data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dotfilesRepo clones the chezmoi source.
+type dotfilesRepo struct{ c Config }
+
+func (dotfilesRepo) Info() bootstrap.Info {
+	return bootstrap.Info{Name: "dotfiles-repo", Title: "Dotfiles repo", Needs: []string{"home-repo"}}
+}
+
+func (s dotfilesRepo) repo() repo {
+	dir, _ := s.c.DotfilesDir()
+	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline}
+}
+
+func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	var err error
+	if s.c, err = s.c.withRepo(v); err != nil {
+		return nil, err
+	}
+	if s.c.Dotfiles == "" || s.c.Dotfiles == "none" {
+		return nil, bootstrap.Skip("no dotfiles are asked for (--dotfiles REPO)")
+	}
+	dir, clone := s.c.DotfilesDir()
+	if !clone {
+		if !exists(v, dir) {
+			return nil, bootstrap.Misconfigured("there is no directory %s", dir)
+		}
+		return nil, nil
+	}
+	p, err := s.repo().plan(ctx, v)
+	return s.repo().change(p), err
+}
+
+func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	var err error
+	if s.c, err = s.c.withRepo(h); err != nil {
+		return err
+	}
+	return s.repo().apply(ctx, h)
+}

@@ -1,0 +1,138 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+)
+
+// nixConfig keeps movein's keys in a file of its own, which the host's nix.conf
+// includes. Lines of others are never changed.
+type nixConfig struct {
+	f distro.Facts
+	c Config
+}
+
+const (
+	nixConf     = "/etc/nix/nix.conf"
+	nixCustom   = "/etc/nix/nix.custom.conf" // what Determinate Nix leaves to the owner of the host
+	ownConf     = "/etc/nix/movein.conf"
+	includeLine = "!include movein.conf" // relative to the including file; no error if it is missing
+	profileHook = "/etc/profile.d/movein-nix.sh"
+)
+
+const ownConfText = ownMark + `. Your own settings go into nix.conf: what stands
+# after its line "` + includeLine + `" wins.
+extra-experimental-features = nix-command flakes
+max-jobs = auto
+`
+
+// profileHookText puts Nix into the PATH of login shells. It is harmless when /nix is not mounted.
+const profileHookText = ownMark + `: Nix for login shells.
+if [ -e ` + defaultProfile + `/etc/profile.d/nix-daemon.sh ]; then
+  . ` + defaultProfile + `/etc/profile.d/nix-daemon.sh
+fi
+`
+
+func (nixConfig) Info() bootstrap.Info {
+	return bootstrap.Info{Name: "nix-config", Title: "Nix settings", Needs: []string{"nix-install"}, As: bootstrap.Root}
+}
+
+func (s nixConfig) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	if s.f.Platform == distro.NixOS {
+		return nil, bootstrap.Skip("NixOS writes nix.conf itself; flakes are turned on for what movein runs")
+	}
+	var change bootstrap.Change
+	if readText(v, ownConf) != ownConfText {
+		change = append(change, write(v, ownConf))
+	}
+	conf := s.including(ctx, v)
+	text, err := v.ReadFile(conf)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if !includes(string(text)) {
+		change = append(change, bootstrap.Action{Verb: "add", Target: conf, Reason: "the line " + includeLine})
+	}
+	if s.hooks(v) && readText(v, profileHook) != profileHookText {
+		change = append(change, write(v, profileHook))
+	}
+	return change, nil
+}
+
+// including is the file that the include line goes into.
+func (s nixConfig) including(ctx context.Context, v host.View) string {
+	if detectNix(ctx, v, s.f, s.c).Kind == nixDeterminate {
+		return nixCustom
+	}
+	return nixConf
+}
+
+// hooks reports whether login shells find Nix by our hook: not if the package
+// manager or another installer cares for that.
+func (s nixConfig) hooks(v host.View) bool {
+	for _, file := range []string{"/etc/profile.d/nix.sh", "/etc/profile.d/nix-daemon.sh"} {
+		if exists(v, file) {
+			return false
+		}
+	}
+	return exists(v, "/etc/profile.d") && !exists(v, "/usr/bin/nix") && !strings.Contains(readText(v, "/etc/bash.bashrc")+readText(v, "/etc/bashrc"), "nix-daemon.sh")
+}
+
+func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	if readText(h, ownConf) != ownConfText {
+		if err := writeOwned(h, ownConf, ownConfText, 0o644); err != nil {
+			return err
+		}
+	}
+	conf := s.including(ctx, h)
+	if text := readText(h, conf); !includes(text) {
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			text += "\n"
+		}
+		if target, ok := isLink(h, conf); ok {
+			return bootstrap.Hint(bootstrap.Refuse("%s is a link to %s, so something else writes it", conf, target), "add the line %q there and run the same command again", includeLine)
+		}
+		if err := h.WriteFile(conf, []byte(text+includeLine+"\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	if s.hooks(h) && readText(h, profileHook) != profileHookText {
+		if err := writeOwned(h, profileHook, profileHookText, 0o644); err != nil {
+			return err
+		}
+	}
+	if !s.f.Systemd {
+		return nil
+	}
+	// A daemon that runs has read its settings when it started.
+	if _, err := h.Query(ctx, host.Cmd{Args: []string{"systemctl", "is-active", "--quiet", daemonUnit}}); err != nil {
+		return nil //nolint:nilerr // it does not run
+	}
+	_, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "restart", daemonUnit}})
+	return err
+}
+
+// includes reports whether a nix.conf includes ours.
+func includes(conf string) bool {
+	for line := range strings.Lines(conf) {
+		fields := strings.Fields(line)
+		if len(fields) == 2 && (fields[0] == "include" || fields[0] == "!include") && (fields[1] == "movein.conf" || fields[1] == ownConf) {
+			return true
+		}
+	}
+	return false
+}
+
+// write is the action of writing a file whole.
+func write(v host.Files, name string) bootstrap.Action {
+	if !exists(v, name) {
+		return bootstrap.Action{Verb: "write", Target: name}
+	}
+	return bootstrap.Action{Verb: "rewrite", Target: name, Reason: "is not as movein wrote it"}
+}

@@ -1,0 +1,166 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+	"movein/embed"
+)
+
+// nixDaemon makes the Nix daemon answer: by real unit files under systemd, as a
+// process of its own without it.
+type nixDaemon struct {
+	f distro.Facts
+	c Config
+}
+
+const (
+	unitDir    = "/etc/systemd/system"
+	socketUnit = "nix-daemon.socket"
+	daemonUnit = "nix-daemon.service"
+	daemonLog  = "/var/log/nix-daemon.log"
+)
+
+func (nixDaemon) Info() bootstrap.Info {
+	return bootstrap.Info{Name: "nix-daemon", Title: "Nix daemon", Needs: []string{"nix-install", "nix-config"}, As: bootstrap.Root, Exclusive: "nix-store"}
+}
+
+func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	nix := detectNix(ctx, v, s.f, s.c)
+	switch {
+	case s.f.Platform == distro.NixOS:
+		return nil, bootstrap.Skip("NixOS runs the daemon itself")
+	case nix.Kind == nixSingle:
+		return nil, bootstrap.Skip("this Nix belongs to one user and needs no daemon")
+	case !s.f.Systemd && s.c.UID == 0:
+		return nil, bootstrap.Skip("root opens the store itself, and there is no systemd")
+	}
+	_, err := v.Daemon(ctx, nixSocket)
+	if !s.f.Systemd {
+		if err == nil {
+			return nil, nil
+		}
+		return bootstrap.Change{{Verb: "start", Target: "nix-daemon", Reason: "does not answer; its log is " + daemonLog}}, nil
+	}
+	change := s.units(v, nix)
+	if err != nil {
+		if foreign := s.foreign(v, nix); foreign != "" {
+			return nil, bootstrap.Hint(bootstrap.Refuse("the daemon does not answer, and %s is not movein's to replace", foreign),
+				"look with: systemctl status nix-daemon.socket nix-daemon.service; if the file is not wanted, remove it and run the same command again")
+		}
+		change = append(change, bootstrap.Action{Verb: "start", Target: socketUnit, Reason: "the daemon does not answer"})
+	}
+	return change, nil
+}
+
+// ownUnits are the unit files that movein writes. None if somebody else brings units that work.
+func (s nixDaemon) ownUnits(v host.View, nix nixState) map[string]string {
+	if nix.Kind == nixDistro && (exists(v, "/usr/lib/systemd/system/"+socketUnit) || exists(v, "/lib/systemd/system/"+socketUnit)) || nix.Kind == nixDeterminate {
+		return nil
+	}
+	bin := defaultProfile + "/bin/nix-daemon"
+	if nix.Kind == nixDistro {
+		bin = filepath.Join(filepath.Dir(nix.Bin), "nix-daemon")
+	}
+	return map[string]string{
+		unitDir + "/" + socketUnit: embed.Unit(socketUnit),
+		unitDir + "/" + daemonUnit: strings.ReplaceAll(embed.Unit(daemonUnit), "@nix-daemon@", bin),
+	}
+}
+
+// units compares the unit files with the disk.
+func (s nixDaemon) units(v host.View, nix nixState) (change bootstrap.Change) {
+	for _, name := range []string{unitDir + "/" + socketUnit, unitDir + "/" + daemonUnit} {
+		if text, ours := s.ownUnits(v, nix)[name]; ours && !s.acceptable(v, name, text) {
+			change = append(change, write(v, name))
+		}
+	}
+	if !enabled(v, socketUnit, "sockets.target") {
+		change = append(change, bootstrap.Action{Verb: "enable", Target: socketUnit})
+	}
+	return change
+}
+
+// acceptable reports whether a unit file is ours as it should be, or one of
+// somebody else's that leads somewhere.
+func (nixDaemon) acceptable(v host.View, name, text string) bool {
+	if target, link := isLink(v, name); link {
+		return exists(v, target) && target != "/dev/null"
+	}
+	return readText(v, name) == text || exists(v, name) && !isOwned(v, name)
+}
+
+// foreign names a unit file that is neither ours nor a link into the store.
+func (s nixDaemon) foreign(v host.View, nix nixState) string {
+	for name := range s.ownUnits(v, nix) {
+		if _, link := isLink(v, name); !link && exists(v, name) && !isOwned(v, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// enabled reports whether the target wants the unit.
+func enabled(v host.Files, unit, target string) bool {
+	for _, dir := range []string{unitDir, "/usr/lib/systemd/system", "/lib/systemd/system"} {
+		if exists(v, dir+"/"+target+".wants/"+unit) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	if err := h.MkdirAll(filepath.Dir(nixSocket), 0o755); err != nil {
+		return err
+	}
+	if !s.f.Systemd {
+		return s.spawn(ctx, h)
+	}
+	nix := detectNix(ctx, h, s.f, s.c)
+	rewritten := false
+	for name, text := range s.ownUnits(h, nix) {
+		if s.acceptable(h, name, text) {
+			continue
+		}
+		if err := writeOwned(h, name, text, 0o644); err != nil {
+			return err
+		}
+		rewritten = true
+	}
+	cmds := [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", socketUnit}}
+	if _, err := h.Daemon(ctx, nixSocket); err != nil || rewritten {
+		// A socket that is stopped takes its stale file along; a service that still
+		// runs would keep the socket from starting.
+		cmds = append(cmds, []string{"systemctl", "stop", daemonUnit, socketUnit},
+			[]string{"systemctl", "reset-failed", daemonUnit, socketUnit},
+			[]string{"systemctl", "start", socketUnit})
+	}
+	for _, args := range cmds {
+		if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil && args[1] != "reset-failed" {
+			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
+		}
+	}
+	return nil
+}
+
+// spawn starts a daemon where there is no systemd to do it. A second daemon would
+// steal the socket of the first, so it is asked for first.
+func (s nixDaemon) spawn(ctx context.Context, h host.Host) error {
+	if _, err := h.Daemon(ctx, nixSocket); err == nil {
+		return nil
+	}
+	bin, _, _ := findNix(h)
+	if err := h.Spawn(host.Cmd{Args: []string{filepath.Join(filepath.Dir(bin), "nix-daemon"), "--daemon"}, Env: []string{"HOME=/root", "USER=root"}}, daemonLog); err != nil {
+		return err
+	}
+	return h.Await(ctx, "the Nix daemon to answer", func() bool {
+		_, err := h.Daemon(ctx, nixSocket)
+		return err == nil
+	})
+}

@@ -1,0 +1,225 @@
+package steps
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+)
+
+// nixInstall installs Nix, or repairs or adopts the one that is there.
+type nixInstall struct {
+	f distro.Facts
+	c Config
+}
+
+func (nixInstall) Info() bootstrap.Info {
+	return bootstrap.Info{Name: "nix-install", Title: "Nix", Needs: []string{"nix-fetch"}, As: bootstrap.Root, Exclusive: "nix-store"}
+}
+
+func (s nixInstall) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	d, err := diagnoseNix(ctx, v, s.f, s.c)
+	if err == nil && d.Kind == nixNixOS {
+		return nil, bootstrap.Skip("NixOS brings its own Nix")
+	}
+	return d.Change, err
+}
+
+func (s nixInstall) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	d, err := diagnoseNix(ctx, h, s.f, s.c)
+	if err != nil {
+		return err
+	}
+	if d.needsRelease() {
+		r, err := wantedRelease(s.f, s.c, d.nixState)
+		switch {
+		case err == nil && s.c.NixSource != "distro" && r.fetched(h, s.c):
+			err = s.fromRelease(ctx, h, d, r)
+		case d.Kind == nixNone && s.c.NixSource != "official" && distroHasNix(s.f):
+			err = s.fromDistro(ctx, h)
+		case err == nil && d.Kind != nixNone:
+			err = errors.New("the release tarball to repair Nix from is not there")
+		case err == nil:
+			err = errors.New("there is no Nix to install: no release was fetched, and this distribution's package manager is not known to have one")
+		}
+		if err != nil {
+			return s.explain(err)
+		}
+	} else if d.repairable() {
+		if err := s.profile(ctx, h, d.Path, ""); err != nil {
+			return err
+		}
+	}
+	if err := s.users(ctx, h); err != nil {
+		return err
+	}
+	return errors.Join(h.Remove(nixStaging), h.Remove(nixTrash))
+}
+
+// explain adds what to do to the errors that a full or read-only disk makes.
+func (nixInstall) explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return bootstrap.Hint(err, "free some space (df -h /nix) and run the same command again")
+	case errors.Is(err, syscall.EROFS):
+		return bootstrap.Hint(err, "the root file system is read-only: /nix has to be made by the image or by the owner of this host")
+	}
+	return err
+}
+
+// fromRelease unpacks the release, moves its paths into the store, makes the
+// database know them, and makes the profile. Each part is done only as far as it
+// is not done yet, so a run that was cut short goes on here.
+func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r release) error {
+	if err := s.dirs(h); err != nil {
+		return err
+	}
+	if err := s.users(ctx, h); err != nil {
+		return err
+	}
+	if err := h.Remove(nixStaging); err != nil {
+		return err
+	}
+	if err := h.Unpack(ctx, r.file(s.c), r.SHA256, nixStaging); err != nil {
+		return fmt.Errorf("unpacking Nix %s: %w", r.Version, err)
+	}
+	data, err := h.ReadFile(nixStaging + "/.reginfo")
+	if err != nil {
+		return err
+	}
+	infos, err := host.ParseRegInfo(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	receipt := nixReceipt{Version: r.Version, URL: r.URL, SHA256: r.SHA256}
+	for i, info := range infos {
+		h.Progress(int64(i), int64(len(infos)), "paths")
+		if err := s.place(ctx, h, info); err != nil {
+			return err
+		}
+		if v := versionOf(info.Path); v == r.Version && exists(h, info.Path+"/bin/nix-daemon") {
+			receipt.Nix = info.Path
+		}
+		if strings.Contains(filepath.Base(info.Path), "-nss-cacert-") {
+			receipt.CACert = info.Path
+		}
+		stamp, err := h.Stamp(ctx, info.Path)
+		if err != nil {
+			return err
+		}
+		receipt.Paths = append(receipt.Paths, receiptPath{info.Path, info.NarHash, stamp})
+	}
+	if receipt.Nix == "" {
+		return bootstrap.Misconfigured("%s holds no package nix-%s", r.URL, r.Version)
+	}
+	if err := s.loadDB(ctx, h, receipt.Nix, data); err != nil {
+		return err
+	}
+	if err := s.profile(ctx, h, receipt.Nix, receipt.CACert); err != nil {
+		return err
+	}
+	return writeReceipt(h, receipt)
+}
+
+// dirs makes the directories of a multi-user Nix, as the official installer does.
+func (nixInstall) dirs(h host.Host) error {
+	for _, dir := range strings.Fields(`/nix /nix/store /nix/var /nix/var/log /nix/var/log/nix /nix/var/log/nix/drvs
+		/nix/var/nix /nix/var/nix/db /nix/var/nix/gcroots /nix/var/nix/gcroots/per-user /nix/var/nix/profiles
+		/nix/var/nix/profiles/per-user /nix/var/nix/profiles/per-user/root /nix/var/nix/temproots
+		/nix/var/nix/userpool /nix/var/nix/daemon-socket`) {
+		if err := h.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place checks an unpacked path against its hash and moves it into the store,
+// unless it is there already. What is there and is not right is moved aside first.
+func (nixInstall) place(ctx context.Context, h host.Host, info host.PathInfo) error {
+	base := filepath.Base(info.Path)
+	if info.Path != nixStore+"/"+base {
+		return bootstrap.Misconfigured(".reginfo names %q, which is no store path", info.Path)
+	}
+	if exists(h, info.Path) {
+		if hash, _, err := h.NarHash(ctx, info.Path); err == nil && hash == info.NarHash {
+			return nil
+		}
+	}
+	from := nixStaging + "/store/" + base
+	hash, size, err := h.NarHash(ctx, from)
+	if err != nil {
+		return fmt.Errorf("checking %s: %w", from, err)
+	}
+	if hash != info.NarHash || size != info.NarSize {
+		return &host.DigestError{Name: info.Path, Want: info.NarHash, Got: hash}
+	}
+	if exists(h, info.Path) {
+		if err := h.MkdirAll(nixTrash, 0o700); err != nil {
+			return err
+		}
+		aside := fmt.Sprintf("%s/%s.%d", nixTrash, base, h.Now().UnixNano())
+		if err := h.Rename(info.Path, aside); err != nil {
+			return err
+		}
+	}
+	return h.Rename(from, info.Path)
+}
+
+// asRoot is the environment in which root opens the store itself.
+var asRoot = []string{"HOME=/root", "USER=root", "NIX_REMOTE=local"}
+
+// loadDB makes the database know the release's paths. A database that cannot be
+// read is moved aside, never deleted.
+func (nixInstall) loadDB(ctx context.Context, h host.Host, nix string, reginfo []byte) error {
+	load := host.Cmd{Args: []string{nix + "/bin/nix-store", "--load-db"}, Stdin: reginfo, Env: asRoot}
+	_, err := h.Run(ctx, load)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	aside := fmt.Sprintf("%s.movein-broken-%d", nixDB, h.Now().Unix())
+	h.Warn("the store's database cannot be read and is kept as %s: %v", aside, err)
+	if err := h.Rename(nixDB, aside); err != nil {
+		return err
+	}
+	if err := h.MkdirAll(nixDB, 0o755); err != nil {
+		return err
+	}
+	_, err = h.Run(ctx, load)
+	return err
+}
+
+// profile makes the default profile lead to Nix. It is idempotent and heals a
+// profile whose target is not valid. A profile that "nix profile" manages is left to it.
+func (nixInstall) profile(ctx context.Context, h host.Host, nix, cacert string) error {
+	if nix == "" || exists(h, defaultProfile+"/manifest.json") {
+		return nil
+	}
+	args := []string{nix + "/bin/nix-env", "--profile", defaultProfile, "--option", "substitute", "false", "--option", "post-build-hook", "", "--install", nix}
+	if cacert != "" {
+		args = append(args, cacert)
+	}
+	if _, err := h.Run(ctx, host.Cmd{Args: args, Env: asRoot}); err != nil {
+		return fmt.Errorf("making the profile %s: %w", defaultProfile, err)
+	}
+	return nil
+}
+
+func writeReceipt(h host.Host, r nixReceipt) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := h.MkdirAll(filepath.Dir(receiptFile), 0o755); err != nil {
+		return err
+	}
+	return h.WriteFile(receiptFile, append(data, '\n'), 0o644)
+}

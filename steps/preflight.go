@@ -1,0 +1,83 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+)
+
+// preflight finds what would stop a later step, before anything is changed. It changes nothing.
+type preflight struct {
+	f distro.Facts
+	c Config
+}
+
+// nixNeeds is the space a Nix release takes in /nix, unpacked twice for a moment
+// while a bad path is replaced, and room for a small home: measured 0.6 GB for
+// the release. cacheNeeds is the tarball.
+const (
+	nixNeeds   = 1 << 30
+	cacheNeeds = 64 << 20
+)
+
+func (preflight) Info() bootstrap.Info {
+	return bootstrap.Info{Name: "preflight", Title: "Host"}
+}
+
+func (s preflight) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	if s.f.WSL == 1 {
+		return nil, bootstrap.Hint(bootstrap.Misconfigured("this is WSL 1, whose kernel Nix cannot work with"), "in Windows: wsl.exe --set-version <distribution> 2")
+	}
+	if s.f.System != "x86_64-linux" && s.f.System != "aarch64-linux" {
+		return nil, bootstrap.Misconfigured("there is no Nix release for %s", s.f.Arch)
+	}
+	if err := s.home(v); err != nil {
+		return nil, err
+	}
+	return nil, s.space(ctx, v)
+}
+
+func (preflight) Apply(context.Context, host.Host, bootstrap.Change) error { return nil }
+
+// home checks that the home directory is there and the user's own.
+func (s preflight) home(v host.View) error {
+	uid, ok := owner(v, s.c.Home)
+	switch {
+	case !ok:
+		return bootstrap.Misconfigured("the home directory %s of user %s does not exist", s.c.Home, s.c.User)
+	case uid != s.c.UID:
+		return bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the home directory %s belongs to user id %d, not to %s (%d)", s.c.Home, uid, s.c.User, s.c.UID))
+	}
+	for _, dir := range []string{s.c.StateHome, s.c.ConfigHome, s.c.CacheHome} {
+		if uid, ok := owner(v, dir); ok && uid != s.c.UID {
+			return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("%s belongs to user id %d, not to %s", dir, uid, s.c.User)),
+				"sudo chown -R %s: %s", s.c.User, dir)
+		}
+	}
+	return nil
+}
+
+func (s preflight) space(ctx context.Context, v host.View) error {
+	d, err := diagnoseNix(ctx, v, s.f, s.c)
+	if err != nil || !d.needsRelease() || s.c.NixSource == "distro" {
+		return nil //nolint:nilerr // nix-install says it
+	}
+	for _, need := range []struct {
+		dir   string
+		bytes int64
+	}{{"/nix", nixNeeds}, {s.c.Cache(), cacheNeeds}} {
+		free, err := v.Free(need.dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if free < need.bytes {
+			return bootstrap.Hint(fmt.Errorf("%s has %d MiB free, and %d MiB are needed", need.dir, free>>20, need.bytes>>20), "free some space (df -h %s) and run the same command again", parent(need.dir))
+		}
+	}
+	return nil
+}

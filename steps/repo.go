@@ -1,0 +1,172 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+)
+
+// repo brings a clone to its place and forward. Whatever the user has made in it
+// (commits, changes, files that git does not track, another branch) is never touched.
+type repo struct {
+	info       bootstrap.Info
+	url        string
+	branch     string
+	dir        string
+	onDiverged string
+	offline    bool
+}
+
+func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch} }
+
+// what is to be done with a clone
+type repoPlan struct {
+	verb   string // "clone", "attach", "fast-forward"; "": nothing
+	reason string
+	branch string
+	commit string
+}
+
+func (r repo) plan(ctx context.Context, v host.View) (repoPlan, error) {
+	state, err := v.Repo(ctx, r.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, host.ErrNotRepo) && emptyDir(v, r.dir):
+		return repoPlan{verb: "clone"}, nil
+	case errors.Is(err, host.ErrNotRepo):
+		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s holds files that are no clone of %s", r.dir, r.url),
+			"move it away (mv %s %s.old) and run the same command again, or name it as the repository: movein apply %s", r.dir, r.dir, r.dir)
+	case err != nil:
+		return repoPlan{}, err
+	case state.URL != "" && !host.SameRemote(state.URL, r.url):
+		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s is a clone of %s, not of %s", r.dir, state.URL, r.url),
+			"move it away (mv %s %s.old) and run the same command again, or name the repository that is there", r.dir, r.dir)
+	case state.URL == "":
+		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s is a git repository without a remote \"origin\", not a clone of %s", r.dir, r.url),
+			"if it is the same repository: git -C %s remote add origin %s", r.dir, r.url)
+	}
+	return r.forward(ctx, v, state)
+}
+
+// forward says how an existing clone gets to the state of its remote.
+func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPlan, error) {
+	if len(state.Dirty) > 0 {
+		v.Warn("%s has uncommitted changes: %s", r.dir, few(state.Dirty))
+	}
+	if state.Branch == "" {
+		branch := r.branch
+		if branch == "" && len(state.Branches) > 0 {
+			branch = state.Branches[0]
+		}
+		if len(state.Dirty) == 0 && slices.Contains(state.Branches, branch) {
+			return repoPlan{verb: "attach", branch: branch, reason: "HEAD is detached from " + branch}, nil
+		}
+		return repoPlan{}, r.stay(v, "its HEAD is detached at a commit that no branch has")
+	}
+	if r.offline {
+		return repoPlan{}, nil
+	}
+	remote := r.remote()
+	if remote.Branch == "" {
+		remote.Branch = state.Branch
+	}
+	tip, err := v.Tip(ctx, remote)
+	if err != nil {
+		v.Warn("%v; going on with what is in %s", err, r.dir)
+		return repoPlan{}, nil
+	}
+	switch {
+	case tip.Commit == state.Commit, string(v.Recall(r.diverged())) == tip.Commit+" "+state.Commit:
+		if tip.Commit != state.Commit {
+			return repoPlan{}, r.stay(v, "it has commits that "+r.url+" does not have")
+		}
+		return repoPlan{}, nil
+	case r.branch != "" && state.Branch != r.branch:
+		return repoPlan{}, r.stay(v, fmt.Sprintf("it is on branch %s, not %s", state.Branch, r.branch))
+	case len(state.Dirty) > 0:
+		return repoPlan{}, r.stay(v, "it has uncommitted changes")
+	}
+	return repoPlan{verb: "fast-forward", branch: state.Branch, commit: tip.Commit, reason: "to " + short(tip.Commit)}, nil
+}
+
+// stay says that the clone is left as it is: a warning, or the end.
+func (r repo) stay(v host.View, why string) error {
+	if r.onDiverged == "stop" {
+		return bootstrap.Hint(bootstrap.Refuse("%s is not updated: %s", r.dir, why), "commit, push or undo what is there, or go on from it with --on-diverged keep")
+	}
+	v.Warn("%s is not updated: %s; going on with what is there", r.dir, why)
+	return nil
+}
+
+func (r repo) diverged() string { return "diverged-" + r.info.Name }
+
+func (r repo) change(p repoPlan) bootstrap.Change {
+	if p.verb == "" {
+		return nil
+	}
+	if p.verb == "clone" {
+		return bootstrap.Change{{Verb: "clone", Target: r.url, Reason: "into " + r.dir}}
+	}
+	return bootstrap.Change{{Verb: p.verb, Target: r.dir, Reason: p.reason}}
+}
+
+func (r repo) apply(ctx context.Context, h host.Host) error {
+	p, err := r.plan(ctx, h)
+	if err != nil {
+		return err
+	}
+	switch p.verb {
+	case "clone":
+		if err := h.MkdirAll(parent(r.dir), 0o755); err != nil {
+			return err
+		}
+		err := h.Clone(ctx, r.remote(), r.dir)
+		if _, ok := errors.AsType[*host.UnreachableError](err); ok {
+			return bootstrap.Hint(err, "check the address and the network, then run the same command again")
+		}
+		return err
+	case "attach":
+		return h.Attach(ctx, r.dir, p.branch)
+	case "fast-forward":
+		state, err := h.Repo(ctx, r.dir)
+		if err != nil {
+			return err
+		}
+		err = h.FastForward(ctx, r.dir, host.Remote{URL: r.url, Branch: p.branch}, p.commit)
+		if errors.Is(err, host.ErrDiverged) {
+			h.Remember(r.diverged(), []byte(p.commit+" "+state.Commit))
+			return r.stay(h, "it has commits that "+r.url+" does not have")
+		}
+		if collision, ok := errors.AsType[*host.CollisionError](err); ok {
+			return bootstrap.Hint(err, "move them away (%s) and run the same command again", strings.Join(collision.Files, ", "))
+		}
+		return err
+	}
+	return nil
+}
+
+func emptyDir(v host.Files, dir string) bool {
+	entries, err := v.ReadDir(dir)
+	return err == nil && len(entries) == 0
+}
+
+// few is the first few of a list.
+func few(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
+}
+
+func short(commit string) string { return commit[:min(len(commit), 10)] }
+
+func parent(dir string) string {
+	i := strings.LastIndexByte(strings.TrimRight(dir, "/"), '/')
+	return dir[:max(i, 1)]
+}

@@ -1,0 +1,24 @@
+// Package steps holds what movein does to a host: one file a step. All is the list.
+package steps
+
+import (
+	"movein/bootstrap"
+	"movein/distro"
+)
+
+// All lists the steps for a host with these facts, each after those it needs:
+// what runs in which order is read here.
+func All(f distro.Facts, c Config) []bootstrap.Step {
+	return []bootstrap.Step{
+		preflight{f, c},    // can this host be moved into at all?
+		nixFetch{f, c},     // the Nix release, into the user's cache
+		homeRepo{f, c},     // the home-manager flake: clone, starter or the user's directory
+		dotfilesRepo{c},    // the chezmoi source: clone
+		nixInstall{f, c},   // Nix: install, adopt, repair
+		nixConfig{f, c},    // our keys in our file, included by nix.conf
+		nixDaemon{f, c},    // units and a daemon that answers
+		homeBuild{f, c},    // the generation of the configuration for this user and host
+		homeActivate{f, c}, // profile, links, packages, units; or everything as before
+		verify{f, c},       // is it as promised?
+	}
+}
