@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -126,7 +127,7 @@ func (h *host) run(args ...string) (stdout, stderr string, err error) {
 	cmd.Dir, cmd.Env = h.home, h.env
 	cmd.Stdin = bytes.NewReader(embed.InstallScript())
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	cmd.SysProcAttr = newSession
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Run()
 	return out.String(), errOut.String(), err
 }
