@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"movein/bootstrap/host"
 )
@@ -122,6 +121,3 @@ func applyAndCheck(ctx context.Context, s Step, h host.Host, c Change) error {
 func stepEvent(c host.Clock, info Info, st Status) Event {
 	return Event{Schema: Schema, Time: c.Now(), Event: "step", Step: info.Name, Title: info.Title, Status: st}
 }
-
-// denied reports whether err says that the user may not look.
-func denied(err error) bool { return errors.Is(err, fs.ErrPermission) }

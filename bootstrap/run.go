@@ -36,11 +36,12 @@ func Run(ctx context.Context, g *Graph, sink Sink, opt Options) Outcome {
 		last: map[string]Event{},
 		busy: map[string]bool{},
 		news: make(chan Event),
+		seen: map[string]Event{},
 	}
 	for _, s := range g.steps {
 		r.last[s.Info().Name] = stepEvent(opt.View, s.Info(), Pending)
 	}
-	if opt.Escalate != nil && !opt.DryRun && r.rootWork(ctx) {
+	if opt.Escalate != nil && !opt.DryRun && r.rootWork(ctx) && ctx.Err() == nil {
 		r.denied = opt.Escalate(ctx)
 	}
 	r.loop(ctx)
@@ -58,6 +59,9 @@ type run struct {
 	sink   Sink
 	opt    Options
 	denied error // why there is no root half
+
+	seen    map[string]Event // what the user saw of root's steps, before the first step
+	touched bool             // something was changed since
 
 	last map[string]Event
 	busy map[string]bool // exclusive things in use
@@ -103,7 +107,12 @@ func (r *run) start(ctx context.Context, running int) (started int) {
 			}
 			r.note(r.event(info, Running, ""))
 			started++
-			go func() { r.news <- r.do(ctx, s) }()
+			seen, known := r.seen[info.Name]
+			if r.touched || !known {
+				go func() { r.news <- r.do(ctx, s) }()
+			} else {
+				go func() { r.news <- r.doSeen(ctx, s, seen) }()
+			}
 		}
 	}
 	return started
@@ -133,7 +142,12 @@ func (r *run) do(ctx context.Context, s Step) Event {
 		return r.opt.Root.Do(ctx, s, r.opt.DryRun, tell)
 	}
 	// As the user first: whoever finds nothing to do needs no root.
-	e := r.opt.User.Do(ctx, s, true, tell)
+	return r.doSeen(ctx, s, r.opt.User.Do(ctx, s, true, tell))
+}
+
+// doSeen does a step of root's of which the user has seen that it would come to e.
+func (r *run) doSeen(ctx context.Context, s Step, e Event) Event {
+	info, tell := s.Info(), func(e Event) { r.news <- e }
 	if r.opt.DryRun || e.Status.Final() && e.Status != Changed && e.Code != ExitPermission {
 		return e
 	}
@@ -145,18 +159,19 @@ func (r *run) do(ctx context.Context, s Step) Event {
 	return r.opt.Root.Do(ctx, s, false, tell)
 }
 
-// rootWork reports whether a root step has something to do, as far as the user can see.
-func (r *run) rootWork(ctx context.Context) bool {
+// rootWork reports whether a root step has something to do, as far as the user
+// can see now: so a password is asked for before anything else, or not at all.
+func (r *run) rootWork(ctx context.Context) (work bool) {
 	for _, s := range r.g.steps {
 		info := s.Info()
 		if info.As != Root || slices.Contains(r.opt.Skip, info.Name) {
 			continue
 		}
-		if change, err := s.Plan(ctx, r.opt.View); len(change) > 0 || err != nil && denied(err) {
-			return true
-		}
+		e := r.opt.User.Do(ctx, s, true, func(Event) {})
+		r.seen[info.Name] = e
+		work = work || e.Status == Changed || e.Code == ExitPermission
 	}
-	return false
+	return work
 }
 
 func (r *run) event(info Info, st Status, reason string) Event {
@@ -169,6 +184,7 @@ func (r *run) event(info Info, st Status, reason string) Event {
 func (r *run) note(e Event) {
 	if e.Event == "step" {
 		r.last[e.Step] = e
+		r.touched = r.touched || e.Status == Applying
 	}
 	r.sink(e)
 }

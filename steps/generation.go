@@ -58,8 +58,12 @@ var managed = regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|g
 // leaves lists the generation's files.
 func (g generation) leaves(v host.Files) ([]leaf, error) {
 	top := g.out + "/home-files"
-	if target, ok := isLink(v, top); ok {
-		top = target
+	for range 10 { // the links of the files lead to where this one ends
+		next, ok := follow(v, top)
+		if !ok {
+			break
+		}
+		top = next
 	}
 	if !exists(v, top) {
 		return nil, nil

@@ -63,9 +63,8 @@ func (s preflight) home(v host.View) error {
 }
 
 func (s preflight) space(ctx context.Context, v host.View) error {
-	d, err := diagnoseNix(ctx, v, s.f, s.c)
-	if err != nil || !d.needsRelease() || s.c.NixSource == "distro" {
-		return nil //nolint:nilerr // nix-install says it
+	if detectNix(ctx, v, s.f, s.c).Kind != nixNone || s.c.NixSource == "distro" {
+		return nil
 	}
 	for _, need := range []struct {
 		dir   string

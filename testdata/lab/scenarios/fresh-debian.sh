@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 host a debian
-ok "the host has no git, no nix and no curl" on a '! command -v git nix curl'
+ok "the host has neither git nor nix" on a "! command -v git && ! command -v nix"
 exits 0 on a "/run/lab/movein apply $HOME_REPO --json"
 ok "the run changed the host" [ "$(summary changed)" = true ]
 ok "the daemon answers to the user" on a '/nix/var/nix/profiles/default/bin/nix --extra-experimental-features nix-command store info --store daemon'
