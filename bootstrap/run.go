@@ -148,6 +148,7 @@ func (r *run) do(ctx context.Context, s Step) Event {
 // doSeen does a step of root's of which the user has seen that it would come to e.
 func (r *run) doSeen(ctx context.Context, s Step, e Event) Event {
 	info, tell := s.Info(), func(e Event) { r.news <- e }
+	e.Time = r.opt.View.Now()
 	if r.opt.DryRun || e.Status.Final() && e.Status != Changed && e.Code != ExitPermission {
 		return e
 	}

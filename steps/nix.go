@@ -198,7 +198,7 @@ func storePathOf(v host.View, name string) string {
 }
 
 // follow replaces the first link in name by its target.
-func follow(v host.View, name string) (string, bool) {
+func follow(v host.Files, name string) (string, bool) {
 	parts := strings.Split(strings.TrimPrefix(filepath.Clean(name), "/"), "/")
 	for i := range parts {
 		prefix := "/" + filepath.Join(parts[:i+1]...)
