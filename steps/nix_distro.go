@@ -51,5 +51,6 @@ func (s nixInstall) fromDistro(ctx context.Context, h host.Host) error {
 		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(
 			fmt.Errorf("the distribution's Nix is %s, and at least %s is needed", version, minNix), "give a mirror of the Nix releases with --nix-url"))
 	}
+	h.Warn("this is the distribution's Nix %s, which it also updates", version)
 	return nil
 }

@@ -53,7 +53,8 @@ func (s nixFetch) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) er
 	err = h.Fetch(ctx, r.URL, r.SHA256, r.file(s.c))
 	if unreachable, ok := errors.AsType[*host.UnreachableError](err); ok {
 		if s.c.NixSource == "auto" && distroHasNix(s.f) {
-			return bootstrap.Skip(fmt.Sprintf("%v; nix-install takes the distribution's package", unreachable))
+			h.Warn("%v; taking the distribution's package instead", unreachable)
+			return bootstrap.Skip("the official host cannot be reached")
 		}
 		return bootstrap.Hint(err, "check the network and run the same command again; a mirror is given with --nix-url, the distribution's package taken with --nix-source distro")
 	}

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"movein/bootstrap"
 	"movein/bootstrap/host"
 	"movein/distro"
+	"movein/embed"
 )
 
 // diagnosis is the state of the host's Nix and what is wrong with it.
@@ -50,7 +52,7 @@ func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (di
 	switch {
 	case d.Kind == nixNone, d.Kind == nixRootless:
 		d.Kind = nixNone
-		d.add("install", "Nix "+installs(f, c), "")
+		d.add("install", "Nix", installs(f, c))
 	case d.Kind == nixUnmounted:
 		return d, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitFailed, fmt.Errorf("the Nix store is not mounted at /nix")), "mount it (systemctl start nix.mount), then run the same command again")
 	case d.repairable():
@@ -74,13 +76,13 @@ func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (di
 // installs says which Nix would be installed.
 func installs(f distro.Facts, c Config) string {
 	if c.NixSource == "distro" {
-		return "from " + f.Packages
+		return "the distribution's package, by " + f.Packages
 	}
-	r, err := wantedRelease(f, c, nixState{})
-	if err != nil {
-		return c.NixVersion
+	version := cmp.Or(c.NixVersion, embed.DefaultNix)
+	if c.NixSource == "auto" && distroHasNix(f) {
+		return version + ", or the distribution's if the official host cannot be reached"
 	}
-	return r.Version
+	return version
 }
 
 // checkStore compares the paths of the receipt with the disk. A path whose

@@ -28,6 +28,9 @@ func (s verify) Plan(ctx context.Context, v host.View) (bootstrap.Change, error)
 	if s.c, err = s.c.withRepo(v); err != nil {
 		return nil, err
 	}
+	if b := readBuilt(v, s.c); b.Out == "" || s.c.activeGeneration(v) != b.Out {
+		return bootstrap.Change{{Verb: "check", Target: "the home", Reason: "once it is activated"}}, nil
+	}
 	var change bootstrap.Change
 	for _, f := range s.failing(ctx, v) {
 		change = append(change, bootstrap.Action{Verb: "check", Target: f.what, Reason: f.err.Error()})
