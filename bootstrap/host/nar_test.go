@@ -143,6 +143,7 @@ func TestParseRegInfoErrors(t *testing.T) {
 		{"other store", strings.Replace(good, "/nix/", "/gnu/", 1), "line 1: "},
 		{"dots", strings.Replace(good, "-a-1.0", "-../x", 1), "line 1: "},
 		{"no name", strings.Replace(good, "-a-1.0", "-", 1), "line 1: "},
+		{"no hyphen", strings.Replace(good, "-a-1.0", "+a-1.0", 1), "line 1: "},
 		{"bad digit", strings.Replace(good, "05bhv", "0ebhv", 1), "line 1: "},
 		{"long name", strings.Replace(good, "-a-1.0", "-"+strings.Repeat("a", 212), 1), "line 1: "},
 		{"long line", strings.Repeat("a", 2<<20), "line 1: longer than"},

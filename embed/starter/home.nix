@@ -27,6 +27,6 @@
   home.shellAliases = {
     ll = "ls -l";
     la = "ls -la";
-    gens = "movein generations";
+    drift = "movein status";
   };
 }
