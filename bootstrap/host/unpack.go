@@ -57,7 +57,10 @@ func Unpack(ctx context.Context, archive, sha256hex, dir string, progress func(d
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("unpacking %s: %w", archive, err)
 	}
-	err = unpackFile(ctx, f, sha256hex, dir, progress)
+	err = os.Chmod(dir, 0o755) // whatever the umask
+	if err == nil {
+		err = unpackFile(ctx, f, sha256hex, dir, progress)
+	}
 	if err == nil {
 		return nil
 	}
