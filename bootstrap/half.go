@@ -20,7 +20,7 @@ type Half interface {
 // Local does steps in this process.
 type Local struct {
 	Host    func(notes func(host.Note)) host.Host // the host, with what it tells on the way going to notes
-	Journal *Journal
+	Journal *Journal                              // may be nil for dry runs
 }
 
 // Do implements Half.
@@ -44,15 +44,20 @@ func (l *Local) Do(ctx context.Context, s Step, dry bool, tell Sink) Event {
 		ctx, cancel = context.WithTimeoutCause(ctx, info.Timeout, fmt.Errorf("took longer than %s", info.Timeout))
 		defer cancel()
 	}
-	if rec, waits := l.Journal.waits(h, info.Name); waits && !dry {
-		e := ev(Waiting)
-		e.Reason = rec.Reason
-		return e
+	if !dry { // a dry run needs no journal
+		if rec, waits := l.Journal.waits(h, info.Name); waits {
+			e := ev(Waiting)
+			e.Reason = rec.Reason
+			return e
+		}
 	}
 	change, err := s.Plan(ctx, h)
 	if err == nil && len(change) == 0 {
 		err = l.Journal.setUnlessDry(h, info.Name, Record{Status: Unchanged}, dry)
 		return l.final(ctx, ev(Unchanged), nil, err)
+	}
+	if err == nil && !dry && ctx.Err() != nil {
+		err = context.Cause(ctx) // nothing is begun after an interrupt
 	}
 	if err == nil && !dry {
 		e := ev(Applying)
@@ -93,11 +98,12 @@ func (l *Local) final(ctx context.Context, e Event, change Change, err error) Ev
 		return e
 	}
 	e.Status, e.Code = Failed, ExitCode(err)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+	cause := context.Cause(ctx)
+	if cause != nil && !errors.Is(err, cause) {
 		e.Reason = cause.Error() + ": " + e.Reason
-		if errors.Is(cause, ErrInterrupted) {
-			e.Code = ExitInterrupted
-		}
+	}
+	if errors.Is(cause, ErrInterrupted) {
+		e.Code = ExitInterrupted
 	}
 	return e
 }

@@ -46,13 +46,14 @@ func OpenJournal(f host.Files, path string) (*Journal, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading journal: %w", err)
 	}
-	if err := json.Unmarshal(data, j); err != nil {
-		return nil, Exit(ExitConfig, Hint(fmt.Errorf("reading journal %s: %w", path, err),
-			"delete it: rm %s; the next run asks the host itself", path))
-	}
-	if j.Version > journalVersion {
+	err = json.Unmarshal(data, j)
+	if j.Version > journalVersion { // first, because its fields may be of other types
 		return nil, Exit(ExitConfig, Hint(fmt.Errorf("journal %s is of version %d, written by a newer movein", path, j.Version),
 			"use that newer movein, or delete the journal: rm %s", path))
+	}
+	if err != nil {
+		return nil, Exit(ExitConfig, Hint(fmt.Errorf("reading journal %s: %w", path, err),
+			"delete it: rm %s; the next run asks the host itself", path))
 	}
 	if j.Steps == nil {
 		j.Steps = map[string]Record{}

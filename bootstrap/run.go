@@ -37,6 +37,7 @@ func Run(ctx context.Context, g *Graph, sink Sink, opt Options) Outcome {
 		busy: map[string]bool{},
 		news: make(chan Event),
 		seen: map[string]Event{},
+		told: map[string]bool{},
 	}
 	for _, s := range g.steps {
 		r.last[s.Info().Name] = stepEvent(opt.View, s.Info(), Pending)
@@ -65,6 +66,7 @@ type run struct {
 
 	last map[string]Event
 	busy map[string]bool // exclusive things in use
+	told map[string]bool // warnings, each with its step
 	news chan Event
 }
 
@@ -181,8 +183,19 @@ func (r *run) event(info Info, st Status, reason string) Event {
 	return e
 }
 
-// note takes an event in and tells it.
+// note takes an event in and tells it; the same warning of a step, which plans
+// more than once, is told once.
 func (r *run) note(e Event) {
+	if e.Time.IsZero() {
+		e.Time = r.opt.View.Now()
+	}
+	if e.Event == "warning" {
+		key := e.Step + ": " + e.Reason
+		if r.told[key] {
+			return
+		}
+		r.told[key] = true
+	}
 	if e.Event == "step" {
 		r.last[e.Step] = e
 		r.touched = r.touched || e.Status == Applying

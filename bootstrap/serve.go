@@ -95,15 +95,25 @@ func (r *Remote) open(ctx context.Context) error {
 	var hello line
 	if err := dec.Decode(&hello); err != nil {
 		in.Close()
-		return errors.Join(wait(), context.Cause(ctx))
+		io.Copy(io.Discard, out) //nolint:errcheck // only so that it can end
+		if end := errors.Join(wait(), context.Cause(ctx)); end != nil {
+			return end
+		}
+		return fmt.Errorf("waiting for the %s half of movein: %w", r.Name, err)
 	}
 	if hello.Event.Event != "hello" {
 		in.Close()
 		wait() //nolint:errcheck // what it said is the reason
-		return Exit(hello.Code, Hint(errors.New(hello.Reason), "%s", hello.Hint))
+		return Exit(max(hello.Code, ExitFailed), Hint(errors.New(hello.Reason), "%s", hello.Hint))
 	}
 	r.in, r.calls, r.gone = in, map[string]chan Event{}, make(chan struct{})
-	go r.read(dec, wait)
+	go func() {
+		r.end = r.read(dec)
+		in.Close()
+		io.Copy(io.Discard, out) //nolint:errcheck // only so that it can end
+		r.end = errors.Join(r.end, wait())
+		close(r.gone)
+	}()
 	go func() {
 		select {
 		case <-ctx.Done():
@@ -114,12 +124,14 @@ func (r *Remote) open(ctx context.Context) error {
 	return nil
 }
 
-// read hands the lines to those who wait for them.
-func (r *Remote) read(dec *json.Decoder, wait func() error) {
+// read hands the lines to those who wait for them, until there are no more (nil) or one is no event.
+func (r *Remote) read(dec *json.Decoder) error {
 	for {
 		var l line
-		if err := dec.Decode(&l); err != nil {
-			break
+		if err := dec.Decode(&l); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
 		}
 		l.Event.Title = l.Title
 		r.mu.Lock()
@@ -129,8 +141,6 @@ func (r *Remote) read(dec *json.Decoder, wait func() error) {
 			c <- l.Event
 		}
 	}
-	r.end = wait()
-	close(r.gone)
 }
 
 func (r *Remote) send(o order) error {
@@ -173,7 +183,11 @@ func (r *Remote) Do(ctx context.Context, s Step, dry bool, tell Sink) Event {
 			}
 			tell(e)
 		case <-r.gone:
-			return fail(errors.Join(fmt.Errorf("the %s half of movein ended early", r.Name), r.end))
+			err := fmt.Errorf("the %s half of movein ended early", r.Name)
+			if r.end != nil { // its exit code and hint are about getting to be root, which it was
+				err = fmt.Errorf("%w: %v", err, r.end) //nolint:errorlint // see above
+			}
+			return fail(err)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func New(t testing.TB, files map[string]string) *Host {
 	t.Helper()
 	root := t.TempDir()
 	h := &Host{
-		Path: []string{"/nix/var/nix/profiles/default/bin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
+		Path:   []string{"/nix/var/nix/profiles/default/bin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
 		Owners: map[string]int{}, Space: 100 << 30, Boot: "boot-1",
 		t: t, real: host.Real{Root: root}, root: root,
 		now:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
@@ -197,47 +197,6 @@ func (h *Host) Forget() {
 	h.log, h.warnings = nil, nil
 }
 
-// Tree lists all that is in the directories, or everywhere: a line of mode, name
-// and text or target each, sorted by name.
-func (h *Host) Tree(dirs ...string) string {
-	h.t.Helper()
-	if len(dirs) == 0 {
-		dirs = []string{"/"}
-	}
-	var b strings.Builder
-	for _, dir := range dirs {
-		err := filepath.WalkDir(filepath.Join(h.root, dir), func(file string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(&b, "%v /%s", info.Mode(), strings.TrimPrefix(strings.TrimPrefix(file, h.root), "/"))
-			if target, err := os.Readlink(file); err == nil {
-				fmt.Fprintf(&b, " -> %s", target)
-			} else if info.Mode().IsRegular() {
-				data, err := os.ReadFile(file)
-				fmt.Fprintf(&b, " %q %v", data, err)
-			}
-			b.WriteByte('\n')
-			return nil
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			h.t.Fatalf("listing: %v", err)
-		}
-	}
-	return b.String()
-}
-
-func (h *Host) fail(op, name string) error {
-	if h.Fail == nil {
-		return nil
-	}
-	return h.Fail(op, name)
-}
-
 func (h *Host) note(format string, a ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -250,53 +209,6 @@ func (h *Host) unexpected(format string, a ...any) error {
 	h.t.Error(err)
 	return err
 }
-
-// ReadFile implements host.Files.
-func (h *Host) ReadFile(name string) ([]byte, error) {
-	if err := h.fail("readfile", name); err != nil {
-		return nil, err
-	}
-	return h.real.ReadFile(name)
-}
-
-// ReadHead implements host.Files.
-func (h *Host) ReadHead(name string, n int) ([]byte, error) {
-	if err := h.fail("readhead", name); err != nil {
-		return nil, err
-	}
-	return h.real.ReadHead(name, n)
-}
-
-// Lstat implements host.Files. Its Sys is a *syscall.Stat_t with the owner that Owners says.
-func (h *Host) Lstat(name string) (fs.FileInfo, error) {
-	if err := h.fail("lstat", name); err != nil {
-		return nil, err
-	}
-	info, err := h.real.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	return owned{info, h.ownerOf(name)}, nil
-}
-
-// Readlink implements host.Files.
-func (h *Host) Readlink(name string) (string, error) {
-	if err := h.fail("readlink", name); err != nil {
-		return "", err
-	}
-	return h.real.Readlink(name)
-}
-
-// ReadDir implements host.Files.
-func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
-	if err := h.fail("readdir", name); err != nil {
-		return nil, err
-	}
-	return h.real.ReadDir(name)
-}
-
-// Free implements host.Files.
-func (h *Host) Free(string) (int64, error) { return h.Space, nil }
 
 // LookPath implements host.Commands: it looks in the directories of Path.
 func (h *Host) LookPath(name string) (string, error) {

@@ -2,13 +2,9 @@ package hosttest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"movein/bootstrap/host"
@@ -94,55 +90,6 @@ func (h *Host) Warn(format string, a ...any) {
 	h.warnings = append(h.warnings, fmt.Sprintf(format, a...))
 }
 
-// WriteFile implements host.Writer.
-func (h *Host) WriteFile(name string, data []byte, perm fs.FileMode) error {
-	return h.change("write", name, name, func() error { return h.real.WriteFile(name, data, perm) })
-}
-
-// MkdirAll implements host.Writer.
-func (h *Host) MkdirAll(name string, perm fs.FileMode) error {
-	return h.change("mkdir", name, name, func() error { return h.real.MkdirAll(name, perm) })
-}
-
-// Symlink implements host.Writer.
-func (h *Host) Symlink(target, name string) error {
-	return h.change("symlink", name, name+" -> "+target, func() error { return h.real.Symlink(target, name) })
-}
-
-// Rename implements host.Writer.
-func (h *Host) Rename(from, to string) error {
-	return h.change("rename", from, from+" -> "+to, func() error { return h.real.Rename(from, to) })
-}
-
-// Own implements host.Writer. The owner only goes into Owners.
-func (h *Host) Own(name string, uid, _ int, perm fs.FileMode) error {
-	return h.change("own", name, name, func() error {
-		if _, err := h.real.Lstat(name); err != nil {
-			return err
-		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.Owners[path.Clean(name)] = uid
-		return h.real.Own(name, -1, -1, perm)
-	})
-}
-
-// Remove implements host.Writer. Nothing there to remove is not in the Log.
-func (h *Host) Remove(name string) error {
-	if _, err := h.real.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return h.change("remove", name, name, func() error { return h.real.Remove(name) })
-}
-
-func (h *Host) change(op, name, what string, f func() error) error {
-	if err := h.fail(op, name); err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
-	}
-	h.note("%s %s", op, what)
-	return f()
-}
-
 // Spawn implements host.Runner.
 func (h *Host) Spawn(c host.Cmd, log string) error {
 	h.note("spawn %s", strings.Join(c.Args, " "))
@@ -208,31 +155,4 @@ func (h *Host) Unpack(_ context.Context, archive, sha256, dir string) error {
 		return h.unexpected("unpacking %s", archive)
 	}
 	return h.OnUnpack(archive, sha256, dir)
-}
-
-// ownerOf is the user id of the nearest name in Owners.
-func (h *Host) ownerOf(name string) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for name = path.Clean(name); ; name = path.Dir(name) {
-		if uid, ok := h.Owners[name]; ok || name == "/" || name == "." {
-			return uid
-		}
-	}
-}
-
-// owned is a file with another owner.
-type owned struct {
-	fs.FileInfo
-	uid int
-}
-
-func (o owned) Sys() any {
-	st, ok := o.FileInfo.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil
-	}
-	with := *st
-	with.Uid = uint32(o.uid)
-	return &with
 }

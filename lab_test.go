@@ -1,0 +1,54 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestLab runs every scenario on real hosts with real Nix. The longest of them are
+// cut down by the environment (see .ci/test); by hand they run whole: bash .ci/lab NAME.
+func TestLab(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the lab takes minutes, and -short was given")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("the lab's hosts are made by systemd-nspawn, which needs root")
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		t.Skip("the lab's hosts are made from Debian packages, and there is no apt-get here")
+	}
+	setup := exec.Command(".ci/lab-setup")
+	if out, err := setup.CombinedOutput(); err != nil {
+		t.Fatalf("setting up the lab: %v\n%s", err, out)
+	}
+	bin := filepath.Join(t.TempDir(), "movein")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	files, err := filepath.Glob("testdata/lab/scenarios/*.sh")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".sh")
+		if name == "lib" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("bash", ".ci/lab", name)
+			cmd.Env = append(os.Environ(), "MOVEIN="+bin)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+			t.Log(lines[len(lines)-1])
+		})
+	}
+}
