@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"syscall"
 
 	"movein/bootstrap/host"
 )
@@ -31,10 +33,31 @@ type hinted struct {
 
 func (h *hinted) Unwrap() error { return h.error }
 
-// HintOf returns the hint that err carries, "" if none.
+// HintOf returns the hint that err carries, or the one that its kind has; "" if there is neither.
 func HintOf(err error) string {
 	if h, ok := errors.AsType[*hinted](err); ok {
 		return h.hint
+	}
+	if _, ok := errors.AsType[*host.UnreachableError](err); ok {
+		return "check the address and the network, then run the same command again"
+	}
+	if _, ok := errors.AsType[*host.DigestError](err); ok {
+		return "nothing of it was used; run the same command again, and if it says this twice, take it from another place"
+	}
+	switch {
+	case errors.Is(err, host.ErrNoRemote):
+		return "check the address; a repository that is not for everybody is shown only to who logs in: give its ssh address, git@HOST:OWNER/REPO.git"
+	case errors.Is(err, host.ErrLogin):
+		return "give its ssh address, git@HOST:OWNER/REPO.git, and look whether your keys are at hand: ssh-add -l"
+	case errors.Is(err, host.ErrNoBranch):
+		return "choose one that is there: movein apply --branch NAME"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free some space (what is full: df -h, and df -i) and run the same command again"
+	case errors.Is(err, syscall.EROFS):
+		return "make it writable (what is not: findmnt --options ro) and run the same command again"
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(err, fs.ErrPermission) {
+		return "look whose it is, and give it back to its user with chown: ls -ld " + filepath.Dir(path.Path) + " " + path.Path
 	}
 	return ""
 }
@@ -101,7 +124,11 @@ func ExitCode(err error) int {
 		return ExitInterrupted
 	case errors.Is(err, host.ErrDiverged):
 		return ExitRefused
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, host.ErrNoRemote):
+		return ExitUnreachable
+	case errors.Is(err, host.ErrNoBranch):
+		return ExitConfig
+	case errors.Is(err, host.ErrLogin), errors.Is(err, fs.ErrPermission):
 		return ExitPermission
 	}
 	return ExitFailed

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,11 +27,11 @@ func (s homeBuild) candidates(v host.View) []string {
 			names = append(names, name)
 		}
 	}
-	if last := readBuilt(v, s.c); last.Repo == s.c.HomeRepo {
-		add(last.Attribute)
-	}
 	hosts := []string{s.c.Host}
-	if s.c.Host == f.Hostname { // not given: all its forms
+	if s.c.Host == f.Hostname { // not given: the one of last time, and all its forms
+		if last := readBuilt(v, s.c); last.Repo == s.c.HomeRepo {
+			add(last.Attribute)
+		}
 		hosts = []string{f.FQDN, f.Hostname, f.Short}
 	}
 	for _, h := range hosts {
@@ -41,8 +42,8 @@ func (s homeBuild) candidates(v host.View) []string {
 	for _, h := range hosts {
 		add(h)
 	}
-	for name, aliases := range s.c.Aliases {
-		if slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(aliases, h) }) {
+	for _, name := range slices.Sorted(maps.Keys(s.c.Aliases)) {
+		if slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(s.c.Aliases[name], h) }) {
 			add(user + "@" + name)
 			add(name)
 		}
@@ -115,7 +116,7 @@ func (s homeBuild) choose(ctx context.Context, v host.View, flake string) (strin
 // noneFits lists what there is, nearest first.
 func (s homeBuild) noneFits(wanted, names []string, flake string) error {
 	if len(names) == 0 {
-		return bootstrap.Misconfigured("homeConfigurations of %s is empty", flake)
+		return bootstrap.Hint(bootstrap.Misconfigured("homeConfigurations of %s is empty", flake), "add one for this host to the home repo, or name another one: movein apply HOME_REPO")
 	}
 	near := slices.Clone(names)
 	slices.SortStableFunc(near, func(a, b string) int {

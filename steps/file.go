@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -54,6 +55,9 @@ type HostTable struct {
 func ReadFile(v host.Files, name string) (File, map[string]any, error) {
 	var f File
 	data, err := v.ReadFile(name)
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
 	if err != nil {
 		return f, nil, err
 	}

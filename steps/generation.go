@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"movein/bootstrap/host"
 )
@@ -44,6 +45,21 @@ func (c Config) activeGeneration(v host.Files) string {
 	}
 	target, _ := isLink(v, filepath.Join(filepath.Dir(c.profile(v)), filepath.Base(link)))
 	return target
+}
+
+// generationOf is the number of the newest generation in the user's profile that is out; 0 if none.
+func (c Config) generationOf(v host.Files, out string) (number int) {
+	dir := filepath.Dir(c.profile(v))
+	entries, err := v.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		if target, ok := isLink(v, filepath.Join(dir, e.Name())); ok && target == out {
+			number = max(number, generationNumber(e.Name()))
+		}
+	}
+	return number
 }
 
 // leaf is one file of a generation: the link in the home leads to it.
@@ -106,6 +122,8 @@ func (g generation) place(v host.View, l leaf) (placed, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return missing, nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return stranger, nil
 	case err != nil:
 		return stranger, err
 	case info.Mode()&fs.ModeSymlink != 0:
@@ -130,6 +148,16 @@ func (g generation) place(v host.View, l leaf) (placed, error) {
 		}
 	}
 	return stranger, nil
+}
+
+// inTheWay is what has to be moved for a leaf whose place a stranger has: what is
+// there, or what is where one of its directories has to be.
+func (g generation) inTheWay(v host.Files, l leaf) string {
+	name := filepath.Join(g.c.Home, l.rel)
+	for !exists(v, name) && name != g.c.Home {
+		name = filepath.Dir(name)
+	}
+	return name
 }
 
 // keepsCurrent reports whether the generation's activation leaves the root

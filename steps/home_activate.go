@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -54,7 +58,10 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 		case ours:
 			change = append(change, bootstrap.Action{Verb: "relink", Target: name, Reason: "leads to another generation"})
 		case stranger:
-			change = append(change, bootstrap.Action{Verb: "replace", Target: name, Reason: "what is there is kept in " + s.backups()})
+			a := bootstrap.Action{Verb: "replace", Target: g.inTheWay(v, l), Reason: "what is there is kept in " + s.backups()}
+			if !slices.Contains(change, a) {
+				change = append(change, a)
+			}
 		}
 	}
 	if !g.packagesKept(v) {
@@ -75,12 +82,15 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if err != nil {
 		return errors.Join(err, aside.giveBack(h))
 	}
-	old := s.c.activeGeneration(h)
+	old, was := s.c.activeGeneration(h), s.links(h, g)
 	if err = s.activate(ctx, h, g); err == nil {
 		return nil
 	}
 	// The run may have been interrupted; what is begun is taken back all the same.
-	return errors.Join(err, s.restore(context.WithoutCancel(ctx), h, g, old, aside))
+	if rerr := s.restore(context.WithoutCancel(ctx), h, g, old, was, aside); rerr != nil {
+		return bootstrap.Hint(errors.Join(err, rerr), "not all is as it was; mend the home repo and run the same command again; what was in the way is kept below %s", s.backups())
+	}
+	return err
 }
 
 // setAside moves everything of a stranger's that is in the generation's way to a
@@ -99,7 +109,8 @@ func (s homeActivate) setAside(h host.Host, g generation) (moved, error) {
 		if p != stranger {
 			continue
 		}
-		from, to := filepath.Join(s.c.Home, l.rel), filepath.Join(m.dir, l.rel)
+		from := g.inTheWay(h, l)
+		to := filepath.Join(m.dir, strings.TrimPrefix(from, s.c.Home))
 		if err := h.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 			return m, fmt.Errorf("making a backup: %w", err)
 		}
@@ -122,12 +133,34 @@ type moved struct {
 // giveBack moves everything to where it was, unless something else is there now.
 func (m moved) giveBack(h host.Host) (err error) {
 	for _, f := range m.files {
-		if target, link := isLink(h, f[0]); link && managed.MatchString(target) {
-			err = errors.Join(err, h.Remove(f[0]))
-		}
+		err = errors.Join(err, unput(h, f[0]))
 		if !exists(h, f[0]) {
 			err = errors.Join(err, h.Rename(f[1], f[0]))
+		} else {
+			err = errors.Join(err, fmt.Errorf("giving back %s: something else is there now; what was there is kept as %s", f[0], f[1]))
 		}
+	}
+	return err
+}
+
+// unput takes away what an activation has put at name, where a stranger was
+// before: links into a generation, and directories with nothing else in them.
+func unput(h host.Host, name string) (err error) {
+	if target, link := isLink(h, name); link {
+		if managed.MatchString(target) {
+			return h.Remove(name)
+		}
+		return nil
+	}
+	entries, lerr := h.ReadDir(name)
+	if lerr != nil {
+		return nil //nolint:nilerr // no directory, and not an activation's
+	}
+	for _, e := range entries {
+		err = errors.Join(err, unput(h, filepath.Join(name, e.Name())))
+	}
+	if emptyDir(h, name) {
+		err = errors.Join(err, h.Remove(name))
 	}
 	return err
 }
@@ -152,10 +185,19 @@ func (s homeActivate) activate(ctx context.Context, h host.Host, g generation) e
 	return nil
 }
 
+// setProfile makes the profile lead to out: by a new generation of the profile,
+// unless it leads there already or only its link to one that does was lost.
 func (s homeActivate) setProfile(ctx context.Context, h host.Host, out string) error {
+	active := s.c.activeGeneration(h)
+	if active == out {
+		return nil
+	}
 	nix := detectNix(ctx, h, s.f, s.c)
-	_, err := h.Run(ctx, host.Cmd{Args: []string{filepath.Join(filepath.Dir(nix.Bin), "nix-env"), "--profile", s.c.profile(h), "--set", out}})
-	if err != nil {
+	args := []string{filepath.Join(filepath.Dir(nix.Bin), "nix-env"), "--profile", s.c.profile(h), "--set", out}
+	if n := s.c.generationOf(h, out); active == "" && n != 0 {
+		args = append(args[:3], "--switch-generation", strconv.Itoa(n))
+	}
+	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
 		return fmt.Errorf("setting the home-manager profile: %w", err)
 	}
 	return nil
@@ -169,32 +211,58 @@ func (s homeActivate) explain(what string, err error) error {
 	return bootstrap.Hint(fmt.Errorf("%s: %w", what, err), "the home is as it was; mend the home repo and run the same command again")
 }
 
-// restore gives the previous generation back, or none if there was none, and then
-// what had been set aside.
-func (s homeActivate) restore(ctx context.Context, h host.Host, g generation, old string, aside moved) error {
+// restore gives the previous generation back, or the links as they were if there
+// was none, and then what had been set aside.
+func (s homeActivate) restore(ctx context.Context, h host.Host, g generation, old string, was map[string]string, aside moved) error {
 	var errs []error
-	if old != "" && old != g.out && exists(h, old+"/activate") {
+	switch {
+	case old == "" || old == g.out || !exists(h, old+"/activate"):
+		errs = append(errs, s.relink(h, g, was))
+	case s.c.activeGeneration(h) != old: // else nothing was begun
 		errs = append(errs, s.setProfile(ctx, h, old))
 		_, err := h.Run(ctx, s.script(old))
 		errs = append(errs, err)
-	} else if old == "" {
-		errs = append(errs, s.unlink(h, g))
 	}
 	return errors.Join(append(errs, aside.giveBack(h))...)
 }
 
-// unlink takes back a first generation that could not be activated: its links and its profile.
-func (s homeActivate) unlink(h host.Host, g generation) error {
-	leaves, err := g.leaves(h)
-	errs := []error{err}
-	for _, l := range leaves {
-		if p, err := g.place(h, l); err == nil && p == right {
-			errs = append(errs, h.Remove(filepath.Join(s.c.Home, l.rel)))
+// links are the symlinks that an activation of g makes or changes, and where they
+// lead now; "" for one that is not there.
+func (s homeActivate) links(v host.View, g generation) map[string]string {
+	profile := s.c.profile(v)
+	names := []string{s.c.current(), profile}
+	if entries, err := v.ReadDir(filepath.Dir(profile)); err == nil {
+		for _, e := range entries {
+			if generationNumber(e.Name()) != 0 {
+				names = append(names, filepath.Join(filepath.Dir(profile), e.Name()))
+			}
 		}
 	}
-	profile := s.c.profile(h)
-	if link, ok := isLink(h, profile); ok {
-		errs = append(errs, h.Remove(profile), h.Remove(filepath.Join(filepath.Dir(profile), filepath.Base(link))))
+	leaves, _ := g.leaves(v) //nolint:errcheck // setAside has read them
+	for _, l := range leaves {
+		names = append(names, filepath.Join(s.c.Home, l.rel))
+	}
+	now := map[string]string{}
+	for _, name := range names {
+		now[name], _ = isLink(v, name)
+	}
+	return now
+}
+
+// relink takes back what an activation did to links: they lead again where they did.
+func (s homeActivate) relink(h host.Host, g generation, was map[string]string) error {
+	var errs []error
+	now := s.links(h, g)
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		_, err := h.Lstat(name)
+		there := err == nil
+		switch {
+		case now[name] == was[name], there && now[name] == "": // a file: not of the activation's making
+		case was[name] == "":
+			errs = append(errs, h.Remove(name))
+		default:
+			errs = append(errs, h.Symlink(was[name], name))
+		}
 	}
 	return errors.Join(errs...)
 }

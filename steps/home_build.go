@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"movein/bootstrap"
@@ -104,20 +105,38 @@ func (s homeBuild) fingerprint(ctx context.Context, v host.View) string {
 	dir, _ := s.c.HomeDir()
 	h := sha256.New()
 	nix := detectNix(ctx, v, s.f, s.c)
-	fmt.Fprintf(h, "%d\n%s\n%s\n%s\n%s\n%q\n", buildSchema, dir, s.f.System, nix.Version, s.c.Configuration, s.candidates(v))
+	names := s.candidates(v)
+	slices.Sort(names) // the one that was chosen comes first next time
+	fmt.Fprintf(h, "%d\n%s\n%s\n%s\n%s\n%q\n", buildSchema, dir, s.f.System, nix.Version, s.c.Configuration, names)
 	state, err := v.Repo(ctx, dir)
 	switch {
 	case errors.Is(err, host.ErrNotRepo):
-		return hashTree(v, dir, h)
-	case err != nil || state.Submodules || state.Commit == "" || len(state.Dirty) >= host.MostDirty:
+		if sum := hashTree(v, dir, h); sum != "" {
+			return sum
+		}
+		return s.askNix(ctx, v, h)
+	case err != nil:
 		return ""
+	case state.Submodules || state.Commit == "" || len(state.Dirty) >= host.MostDirty:
+		return s.askNix(ctx, v, h)
 	}
 	fmt.Fprintf(h, "commit %s\n", state.Commit)
 	for _, name := range state.Dirty {
 		if err := hashFile(v, dir, name, h); err != nil {
-			return ""
+			return s.askNix(ctx, v, h)
 		}
 	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// askNix hashes what Nix makes of the home repo: the store path that it copies it to.
+func (s homeBuild) askNix(ctx context.Context, v host.View, h hasher) string {
+	res, err := v.Query(ctx, s.nixCmd(ctx, v, "flake", "metadata", "--json", s.flake(ctx, v)))
+	var source struct{ Path string }
+	if err != nil || json.Unmarshal(res.Stdout, &source) != nil || source.Path == "" {
+		return ""
+	}
+	fmt.Fprintf(h, "source %s\n", source.Path)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -167,6 +186,9 @@ func hashFile(v host.Files, dir, name string, h hasher) error {
 	} else if err != nil {
 		return err
 	}
+	if !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0 {
+		return fmt.Errorf("%s is neither a file nor a link", file)
+	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		target, err := v.Readlink(file)
 		fmt.Fprintf(h, "link %q %q\n", name, target)
@@ -211,8 +233,11 @@ func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	if err := h.MkdirAll(filepath.Dir(s.root()), 0o700); err != nil {
 		return err
 	}
-	cmd := s.nixCmd(ctx, h, "build", "--json", "--out-link", s.root(),
-		flake+"#homeConfigurations."+quote(attribute)+".activationPackage")
+	what, err := installable(flake, attribute)
+	if err != nil {
+		return err
+	}
+	cmd := s.nixCmd(ctx, h, "build", "--json", "--out-link", s.root(), what)
 	cmd.Lines = func(line string) { h.Progress(0, 0, strings.TrimSpace(line)) }
 	res, err := h.Run(ctx, cmd)
 	if err != nil {
@@ -224,7 +249,8 @@ func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	}
 	out := outs[0].Outputs["out"]
 	if !exists(h, out+"/activate") {
-		return bootstrap.Misconfigured("homeConfigurations.%s.activationPackage of %s builds no home generation: there is no activate in %s", quote(attribute), flake, out)
+		return bootstrap.Hint(bootstrap.Misconfigured("homeConfigurations.%s.activationPackage of %s builds no home generation: there is no activate in %s", quote(attribute), flake, out),
+			"make it one in the home repo (home-manager.lib.homeManagerConfiguration), or choose another with --configuration")
 	}
 	if err := s.keepInputs(ctx, h, flake); err != nil {
 		h.Warn("the flake's inputs are not kept from the garbage collector: %v", err)
@@ -301,6 +327,15 @@ func (s homeBuild) explain(err error, flake string) error {
 		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "mend the home repo in %s; see all of it with: nix build %q", dir, flake+"#homeConfigurations"))
 	}
 	return bootstrap.Hint(err, "the home was not changed; after mending it in %s run the same command again", dir)
+}
+
+// installable names the activation package of a configuration as the command line
+// of Nix does: percent-encoded, and between quotes that know no escape.
+func installable(flake, attribute string) (string, error) {
+	if strings.Contains(attribute, `"`) {
+		return "", bootstrap.Hint(bootstrap.Misconfigured("naming homeConfigurations.%s: nix build takes no name with a quotation mark", quote(attribute)), "rename it in the home repo, or choose another with --configuration")
+	}
+	return flake + `#homeConfigurations."` + url.PathEscape(attribute) + `".activationPackage`, nil
 }
 
 // quote makes a Nix attribute name.

@@ -44,7 +44,7 @@ func (s homeRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, erro
 	}
 	if !exists(v, dir+"/flake.nix") {
 		if !exists(v, dir) {
-			return nil, bootstrap.Misconfigured("there is no directory %s", dir)
+			return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no directory %s", dir), "name another home repo: movein apply HOME_REPO")
 		}
 		return nil, bootstrap.Hint(bootstrap.Misconfigured("%s has no flake.nix, so it is no home repo", dir), "name another one: movein apply HOME_REPO; to try movein without one: movein apply starter")
 	}
@@ -163,7 +163,7 @@ func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	dir, clone := s.c.DotfilesDir()
 	if !clone {
 		if !exists(v, dir) {
-			return nil, bootstrap.Misconfigured("there is no directory %s", dir)
+			return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no directory %s", dir), "name another: --dotfiles REPO; or none: --dotfiles none")
 		}
 		return nil, nil
 	}

@@ -62,6 +62,12 @@ func (s nixState) repairable() bool {
 	return s.Kind == nixOurs || s.Kind == nixOfficial || s.Kind == nixPeer || s.Kind == nixBroken
 }
 
+// replaced reports whether the host's owner has put another Nix into the default
+// profile than the receipt's: that one is not missed then.
+func (s nixState) replaced() bool {
+	return s.Receipt != nil && s.Path != "" && s.Path != s.Receipt.Nix
+}
+
 // nixReceipt is what movein installed, kept outside of /nix.
 type nixReceipt struct {
 	Version string        `json:"version"`
@@ -99,9 +105,9 @@ func detectNix(ctx context.Context, v host.View, f distro.Facts, c Config) nixSt
 		s.Kind = nixDeterminate
 	case s.Kind == nixLix, exists(v, "/nix/lix-installer"):
 		s.Kind = nixLix
-	case strings.HasPrefix(s.Bin, "/usr/"):
+	case strings.HasPrefix(s.Bin, "/usr/") && s.Path == "":
 		s.Kind = nixDistro
-	case s.Receipt != nil:
+	case s.Receipt != nil, s.Bin != "" && wroteOnce(v, receiptFile):
 		s.Kind = nixOurs
 	case hasStore && storeOwner != 0:
 		s.Kind = nixSingle
@@ -127,8 +133,9 @@ func findNix(v host.View) (bin, path, version string) {
 		}
 	}
 	for _, bin := range []string{"/usr/bin/nix", "/usr/local/bin/nix"} {
-		if exists(v, bin) {
-			return bin, "", ""
+		if leads(v, bin) {
+			path := storePathOf(v, bin)
+			return bin, path, versionOf(path)
 		}
 	}
 	if bin, err := v.LookPath("nix"); err == nil {
@@ -263,8 +270,7 @@ func older(a, b string) bool {
 func numbers(version string) []int {
 	var out []int
 	for part := range strings.SplitSeq(version, ".") {
-		digits := strings.TrimRightFunc(part, func(r rune) bool { return r < '0' || r > '9' })
-		n, err := strconv.Atoi(digits)
+		n, err := strconv.Atoi(part[:len(part)-len(strings.TrimLeft(part, "0123456789"))])
 		if err != nil {
 			break
 		}
@@ -276,6 +282,12 @@ func numbers(version string) []int {
 func exists(v host.Files, name string) bool {
 	_, err := v.Lstat(name)
 	return err == nil
+}
+
+// leads reports whether there is something at name, or where it leads if it is a link.
+func leads(v host.Files, name string) bool {
+	_, err := v.ReadHead(name, 0)
+	return err == nil || exists(v, name) && !errors.Is(err, fs.ErrNotExist)
 }
 
 func nonEmpty(v host.Files, dir string) bool {

@@ -3,7 +3,9 @@ package steps
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"movein/bootstrap"
@@ -90,17 +92,8 @@ func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 			return err
 		}
 	}
-	conf := s.including(ctx, h)
-	if text := readText(h, conf); !includes(text) {
-		if text != "" && !strings.HasSuffix(text, "\n") {
-			text += "\n"
-		}
-		if target, ok := isLink(h, conf); ok {
-			return bootstrap.Hint(bootstrap.Refuse("%s is a link to %s, so something else writes it", conf, target), "add the line %q there and run the same command again", includeLine)
-		}
-		if err := h.WriteFile(conf, []byte(text+includeLine+"\n"), 0o644); err != nil {
-			return err
-		}
+	if err := addInclude(h, s.including(ctx, h)); err != nil {
+		return err
 	}
 	if s.hooks(h) && readText(h, profileHook) != profileHookText {
 		if err := writeOwned(h, profileHook, profileHookText, 0o644); err != nil {
@@ -114,15 +107,49 @@ func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	if _, err := h.Query(ctx, host.Cmd{Args: []string{"systemctl", "is-active", "--quiet", daemonUnit}}); err != nil {
 		return nil //nolint:nilerr // it does not run
 	}
-	_, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "restart", daemonUnit}})
-	return err
+	// systemd refuses the sixth start within ten seconds, whatever it is for.
+	for _, verb := range []string{"reset-failed", "restart"} {
+		if _, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", verb, daemonUnit}}); err != nil {
+			return bootstrap.Hint(fmt.Errorf("making the Nix daemon read its settings: %w", err), "look with: systemctl status %s", daemonUnit)
+		}
+	}
+	return nil
+}
+
+// addInclude adds our line to a nix.conf whose every byte and mode stay as they are.
+func addInclude(h host.Host, conf string) error {
+	text, err := h.ReadFile(conf)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("adding to it: %w", err)
+	}
+	if includes(string(text)) {
+		return nil
+	}
+	perm := fs.FileMode(0o644)
+	if target, ok := isLink(h, conf); ok {
+		return bootstrap.Hint(bootstrap.Refuse("%s is a link to %s, so something else writes it", conf, target), "add the line %q there and run the same command again", includeLine)
+	} else if info, err := h.Lstat(conf); err == nil {
+		perm = info.Mode().Perm() // it may hold access tokens
+	}
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		text = append(text, '\n')
+	}
+	return h.WriteFile(conf, append(text, includeLine+"\n"...), perm)
 }
 
 // includes reports whether a nix.conf includes ours.
 func includes(conf string) bool {
 	for line := range strings.Lines(conf) {
+		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
-		if len(fields) == 2 && (fields[0] == "include" || fields[0] == "!include") && (fields[1] == "movein.conf" || fields[1] == ownConf) {
+		if len(fields) != 2 || fields[0] != "include" && fields[0] != "!include" {
+			continue
+		}
+		name := fields[1]
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(nixConf), name)
+		}
+		if filepath.Clean(name) == ownConf {
 			return true
 		}
 	}

@@ -90,7 +90,10 @@ func (s nixDaemon) units(v host.View, nix nixState) (change bootstrap.Change) {
 // somebody else's that leads somewhere.
 func (nixDaemon) acceptable(v host.View, name, text string) bool {
 	if target, link := isLink(v, name); link {
-		return exists(v, target) && target != "/dev/null"
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(name), target)
+		}
+		return leads(v, name) && filepath.Clean(target) != "/dev/null"
 	}
 	return readText(v, name) == text || exists(v, name) && !isOwned(v, name)
 }
@@ -159,8 +162,12 @@ func (s nixDaemon) spawn(ctx context.Context, h host.Host) error {
 	if err := h.Spawn(host.Cmd{Args: []string{filepath.Join(filepath.Dir(bin), "nix-daemon"), "--daemon"}, Env: []string{"HOME=/root", "USER=root"}}, daemonLog); err != nil {
 		return err
 	}
-	return h.Await(ctx, "the Nix daemon to answer", func() bool {
+	err := h.Await(ctx, "the Nix daemon to answer", func() bool {
 		_, err := h.Daemon(ctx, nixSocket)
 		return err == nil
 	})
+	if err != nil {
+		return bootstrap.Hint(err, "look at its log (tail %s), then run the same command again", daemonLog)
+	}
+	return nil
 }

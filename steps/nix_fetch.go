@@ -36,7 +36,7 @@ func (s nixFetch) Plan(ctx context.Context, v host.View) (bootstrap.Change, erro
 	if err != nil {
 		return nil, err
 	}
-	if r.fetched(v, s.c) {
+	if r.whole(v, s.c) {
 		return nil, nil
 	}
 	return bootstrap.Change{{Verb: "download", Target: r.URL, Reason: "SHA-256 " + r.SHA256[:12] + "…"}}, nil

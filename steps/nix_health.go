@@ -5,9 +5,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -21,11 +26,19 @@ type diagnosis struct {
 	Change bootstrap.Change // what mends it; empty: it is healthy
 	Bad    []string         // store paths of the release that are missing or changed
 	DB     string           // what is wrong with the database; "": nothing
+
+	Profile   bool     // the default profile leads to no Nix
+	NoReceipt bool     // movein wrote a receipt once, and it is gone
+	Gone      []string // paths that the database knows and the store has not
+	Closed    []string // directories that users cannot read
 }
+
+// dbUnreadable is a diagnosis.DB: it looks like a database, and Nix cannot read it.
+const dbUnreadable = "cannot be read"
 
 // needsRelease reports whether mending it takes a release tarball.
 func (d diagnosis) needsRelease() bool {
-	return d.Kind == nixNone || d.repairable() && (len(d.Bad) > 0 || d.DB != "" || d.Path == "")
+	return d.Kind == nixNone || d.repairable() && (len(d.Bad) > 0 || d.DB != "" || d.Path == "" || d.NoReceipt)
 }
 
 func (d *diagnosis) add(verb, target, reason string) {
@@ -41,7 +54,8 @@ func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (di
 	}
 	if n, err := schema(v); err == nil && n > maxSchema {
 		if d.Bin == "" {
-			return d, bootstrap.Refuse("the store's database has schema %d, and the Nix to install reads up to %d", n, maxSchema)
+			return d, bootstrap.Hint(bootstrap.Refuse("the store's database has schema %d, and the Nix to install reads up to %d", n, maxSchema),
+				"bring back the newer Nix that made %s, or move the store away (mv /nix/store and /nix/var), then run the same command again", nixDB)
 		}
 		return d, nil // a newer Nix: its business
 	}
@@ -56,13 +70,16 @@ func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (di
 	case d.Kind == nixUnmounted:
 		return d, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitFailed, fmt.Errorf("the Nix store is not mounted at /nix")), "mount it (systemctl start nix.mount), then run the same command again")
 	case d.repairable():
+		d.checkDirs(v)
 		if err := d.checkStore(ctx, v); err != nil {
 			return d, err
 		}
-		d.checkDB(ctx, v)
+		d.checkDB(ctx, v, readBuilt(v, c).Out)
 		if d.Path == "" || d.Bin != defaultProfile+"/bin/nix" {
+			d.Profile = true
 			d.add("repair", defaultProfile, "leads to no Nix")
 		}
+		d.checkReceipt(v, f, c)
 	}
 	d.checkGroup(v)
 	for _, dir := range []string{nixStaging, nixTrash} {
@@ -85,10 +102,32 @@ func installs(f distro.Facts, c Config) string {
 	return version
 }
 
+// checkDirs looks whether users can get at the store, as Nix makes it.
+func (d *diagnosis) checkDirs(v host.View) {
+	for _, dir := range []string{"/nix", nixStore, "/nix/var", "/nix/var/nix", "/nix/var/nix/profiles", nixDB, filepath.Dir(nixSocket)} {
+		if info, err := v.Lstat(dir); err == nil && info.IsDir() && info.Mode().Perm()&0o555 != 0o555 {
+			d.Closed = append(d.Closed, dir)
+			d.add("repair", dir, "users cannot read it")
+		}
+	}
+}
+
+// checkReceipt looks whether the receipt is there if movein wrote one. It is made
+// again from the release that is installed, and from no other.
+func (d *diagnosis) checkReceipt(v host.View, f distro.Facts, c Config) {
+	if d.Receipt != nil || d.Kind != nixOurs {
+		return
+	}
+	if r, err := wantedRelease(f, c, d.nixState); err == nil && r.Version == d.Version {
+		d.NoReceipt = true
+		d.add("restore", receiptFile, "is missing or cannot be read")
+	}
+}
+
 // checkStore compares the paths of the receipt with the disk. A path whose
 // metadata is as it was when its hash was right is right; any other is hashed.
 func (d *diagnosis) checkStore(ctx context.Context, v host.View) error {
-	if d.Receipt == nil {
+	if d.Receipt == nil || d.replaced() {
 		if d.Path == "" {
 			d.Path = storeHasNix(v)
 		}
@@ -100,6 +139,8 @@ func (d *diagnosis) checkStore(ctx context.Context, v host.View) error {
 	for _, p := range d.Receipt.Paths {
 		stamp, err := v.Stamp(ctx, p.Path)
 		if err == nil && (stamp == p.Stamp || stamp == known[p.Path]) {
+			continue
+		} else if errors.Is(err, fs.ErrPermission) { // not for us to see; checkDirs tells
 			continue
 		}
 		reason := "is missing"
@@ -120,11 +161,16 @@ func (d *diagnosis) checkStore(ctx context.Context, v host.View) error {
 	if data, err := json.Marshal(known); err == nil && learnt {
 		v.Remember("nix-stamps", data)
 	}
+	if d.Path == "" && !slices.Contains(d.Bad, d.Receipt.Nix) {
+		d.Path = d.Receipt.Nix
+	}
 	return nil
 }
 
-// checkDB looks whether the store's database is there, can be read, and knows Nix itself.
-func (d *diagnosis) checkDB(ctx context.Context, v host.View) {
+// checkDB looks whether the store's database is there, can be read, and knows Nix
+// itself; and whether it believes the profile's or the home's generation to be in
+// the store when that is not there: then Nix would not build it again.
+func (d *diagnosis) checkDB(ctx context.Context, v host.View, generation string) {
 	const magic = "SQLite format 3\x00" // https://sqlite.org/fileformat.html, 1.3
 	data, err := v.ReadHead(nixDB+"/db.sqlite", len(magic))
 	_, schemaErr := schema(v)
@@ -136,22 +182,44 @@ func (d *diagnosis) checkDB(ctx context.Context, v host.View) {
 	case schemaErr != nil || !exists(v, nixDB+"/schema"):
 		d.DB = "has no readable schema"
 	default:
-		want := []string{d.Path}
-		if d.Receipt != nil {
-			want = []string{d.Receipt.Nix, d.Receipt.CACert}
-		}
-		if env, ok := isLink(v, defaultProfile); ok && d.Path != "" {
-			if target := storePathOf(v, defaultProfile+"/"); target != "" && !strings.HasSuffix(env, ".drv") {
-				want = append(want, target)
-			}
-		}
-		want = slices.DeleteFunc(want, func(p string) bool { return p == "" })
-		if daemon, err := v.Daemon(ctx, nixSocket, want...); err == nil && len(daemon.Unknown) > 0 {
-			d.DB = "does not know " + daemon.Unknown[0]
-		}
+		d.askDB(ctx, v, generation)
 	}
 	if d.DB != "" {
 		d.add("restore", nixDB+"/db.sqlite", d.DB)
+	}
+}
+
+func (d *diagnosis) askDB(ctx context.Context, v host.View, generation string) {
+	env := storePathOf(v, defaultProfile+"/")
+	want := []string{d.Path, env}
+	if d.Receipt != nil && !d.replaced() {
+		want = append(want, d.Receipt.Nix, d.Receipt.CACert)
+	}
+	want = slices.DeleteFunc(want, func(p string) bool { return p == "" })
+	asked := want
+	if generation != "" {
+		asked = append(slices.Clone(want), generation)
+	}
+	daemon, err := v.Daemon(ctx, nixSocket, asked...)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrDeadlineExceeded):
+		// It does not run, or hangs: nix-daemon's business.
+	case err != nil && d.Path != "":
+		// The daemon is there and does not tell: it could not open the store, or not read of it.
+		if _, err := v.Query(ctx, host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--check-validity", d.Path}, Env: asRoot}); err != nil {
+			d.DB = dbUnreadable
+		}
+	case err == nil:
+		if i := slices.IndexFunc(want, func(p string) bool { return slices.Contains(daemon.Unknown, p) }); i >= 0 {
+			d.DB = "does not know " + want[i]
+			return
+		}
+		for _, path := range []string{env, generation} {
+			if _, err := v.Lstat(path); path != "" && errors.Is(err, fs.ErrNotExist) && !slices.Contains(daemon.Unknown, path) {
+				d.Gone = append(d.Gone, path)
+				d.add("repair", nixDB, "believes "+path+" to be in the store")
+			}
+		}
 	}
 }
 
@@ -164,7 +232,23 @@ func (d *diagnosis) checkGroup(v host.View) {
 		d.add("create", "group nixbld with 32 build users", "")
 	case len(members) == 0:
 		d.add("repair", "group nixbld", "has no members")
+	default:
+		// One that does not exist is enough to make builds fail.
+		if absent := absentUsers(v, members); len(absent) > 0 {
+			d.add("repair", "group nixbld", "has members that are no users: "+few(absent))
+		}
 	}
+}
+
+// absentUsers are those of the users that the files of the system do not name;
+// none if these cannot be read.
+func absentUsers(v host.Files, users []string) []string {
+	passwd := readText(v, "/etc/passwd")
+	if passwd == "" {
+		return nil
+	}
+	passwd = "\n" + passwd + "\n" + readText(v, "/usr/lib/passwd") // the latter is ostree's
+	return slices.DeleteFunc(slices.Clone(users), func(u string) bool { return strings.Contains(passwd, "\n"+u+":") })
 }
 
 // groupMembers reads the member field of a group in group(5) text.

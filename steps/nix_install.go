@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -38,6 +40,9 @@ func (s nixInstall) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) 
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(s.open(h, d.Closed), s.forget(ctx, h, d)); err != nil {
+		return err
+	}
 	if d.needsRelease() {
 		r, err := wantedRelease(s.f, s.c, d.nixState)
 		switch {
@@ -46,15 +51,20 @@ func (s nixInstall) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) 
 		case d.Kind == nixNone && s.c.NixSource != "official" && distroHasNix(s.f):
 			err = s.fromDistro(ctx, h)
 		case err == nil && d.Kind != nixNone:
-			err = errors.New("the release tarball to repair Nix from is not there")
+			err = bootstrap.Hint(errors.New("the release tarball to repair Nix from is not there"), "get it again with: movein apply; a mirror is given with --nix-url")
 		case err == nil:
-			err = errors.New("there is no Nix to install: no release was fetched, and this distribution's package manager is not known to have one")
+			err = bootstrap.Hint(errors.New("there is no Nix to install: no release was fetched, and this distribution's package manager is not known to have one"),
+				"check the network and run the same command again; a mirror of the Nix releases is given with --nix-url")
 		}
 		if err != nil {
 			return s.explain(err)
 		}
-	} else if d.repairable() {
-		if err := s.profile(ctx, h, d.Path, ""); err != nil {
+	} else if d.Profile {
+		cacert := ""
+		if d.Receipt != nil {
+			cacert = d.Receipt.CACert
+		}
+		if err := s.profile(ctx, h, d.Path, cacert); err != nil {
 			return err
 		}
 	}
@@ -62,6 +72,36 @@ func (s nixInstall) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) 
 		return err
 	}
 	return errors.Join(h.Remove(nixStaging), h.Remove(nixTrash))
+}
+
+// open lets users read directories of Nix again.
+func (nixInstall) open(h host.Host, dirs []string) error {
+	for _, dir := range dirs {
+		info, err := h.Lstat(dir)
+		if err != nil {
+			return err
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return fmt.Errorf("reading the owner of %s: this system does not tell", dir)
+		}
+		if err := h.Own(dir, int(st.Uid), int(st.Gid), info.Mode().Perm()|0o555|info.Mode()&fs.ModeSticky); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget makes the database forget paths that are no longer in the store.
+func (nixInstall) forget(ctx context.Context, h host.Host, d diagnosis) error {
+	if len(d.Gone) == 0 || d.Path == "" || !exists(h, d.Path+"/bin/nix-store") {
+		return nil
+	}
+	_, err := h.Run(ctx, host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--verify"}, Env: asRoot})
+	if _, ok := errors.AsType[*host.CommandError](err); ok && ctx.Err() == nil {
+		return nil // it says so too of what else is wrong with the store
+	}
+	return err
 }
 
 // explain adds what to do to the errors that a full or read-only disk makes.
@@ -120,11 +160,14 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 	if receipt.Nix == "" {
 		return bootstrap.Misconfigured("%s holds no package nix-%s", r.URL, r.Version)
 	}
-	if err := s.loadDB(ctx, h, receipt.Nix, data); err != nil {
+	if err := s.loadDB(ctx, h, receipt.Nix, data, d.DB == dbUnreadable); err != nil {
 		return err
 	}
-	if err := s.profile(ctx, h, receipt.Nix, receipt.CACert); err != nil {
-		return err
+	// A profile that leads to a Nix is left as its owner has it.
+	if d.Kind == nixNone || d.Profile || d.DB != "" {
+		if err := s.profile(ctx, h, receipt.Nix, receipt.CACert); err != nil {
+			return err
+		}
 	}
 	return writeReceipt(h, receipt)
 }
@@ -179,11 +222,14 @@ var asRoot = []string{"HOME=/root", "USER=root", "NIX_REMOTE=local"}
 
 // loadDB makes the database know the release's paths. A database that cannot be
 // read is moved aside, never deleted.
-func (nixInstall) loadDB(ctx context.Context, h host.Host, nix string, reginfo []byte) error {
+func (nixInstall) loadDB(ctx context.Context, h host.Host, nix string, reginfo []byte, unreadable bool) error {
 	load := host.Cmd{Args: []string{nix + "/bin/nix-store", "--load-db"}, Stdin: reginfo, Env: asRoot}
-	_, err := h.Run(ctx, load)
-	if err == nil || ctx.Err() != nil {
-		return err
+	err := errors.New(dbUnreadable)
+	if !unreadable {
+		_, err = h.Run(ctx, load)
+		if err == nil || ctx.Err() != nil || !unreadableDB(err) {
+			return err
+		}
 	}
 	aside := fmt.Sprintf("%s.movein-broken-%d", nixDB, h.Now().Unix())
 	h.Warn("the store's database cannot be read and is kept as %s: %v", aside, err)
@@ -195,6 +241,14 @@ func (nixInstall) loadDB(ctx context.Context, h host.Host, nix string, reginfo [
 	}
 	_, err = h.Run(ctx, load)
 	return err
+}
+
+// unreadableDB reports whether Nix or its SQLite cannot read the database, which
+// a full disk or a lock is not.
+func unreadableDB(err error) bool {
+	e, ok := errors.AsType[*host.CommandError](err)
+	return ok && slices.ContainsFunc([]string{"is not a database", "malformed", "is corrupt", "SQL logic error", "is not valid", "already exists", "no such table"},
+		func(said string) bool { return strings.Contains(e.Stderr, said) })
 }
 
 // profile makes the default profile lead to Nix. It is idempotent and heals a
@@ -218,8 +272,5 @@ func writeReceipt(h host.Host, r nixReceipt) error {
 	if err != nil {
 		return err
 	}
-	if err := h.MkdirAll(filepath.Dir(receiptFile), 0o755); err != nil {
-		return err
-	}
-	return h.WriteFile(receiptFile, append(data, '\n'), 0o644)
+	return writeOwned(h, receiptFile, string(data)+"\n", 0o644)
 }

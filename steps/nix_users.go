@@ -15,20 +15,35 @@ const (
 	buildGID   = 30000
 )
 
-// users makes sure that the group nixbld has members: that is all Nix asks for.
-// Ids that exist are kept, whatever they are.
+// users makes sure that the group nixbld has members, and that all of them are
+// users: that is all Nix asks for. Ids that exist are kept, whatever they are.
 func (s nixInstall) users(ctx context.Context, h host.Host) error {
-	members, found := groupMembers(readText(h, "/etc/group"), "nixbld")
-	if len(members) > 0 {
+	members, _ := groupMembers(readText(h, "/etc/group"), "nixbld")
+	if len(members) > 0 && len(absentUsers(h, members)) == 0 {
 		return nil
 	}
+	if err := s.makeUsers(ctx, h); err != nil {
+		return err
+	}
+	// Members of another's naming that were deleted without their group's knowing.
+	members, _ = groupMembers(readText(h, "/etc/group"), "nixbld")
+	for _, name := range absentUsers(h, members) {
+		if err := anyOf(ctx, h, []string{"gpasswd", "--delete", name, "nixbld"}, []string{"delgroup", name, "nixbld"}); err != nil {
+			return fmt.Errorf("taking %s, who is no user, from group nixbld: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// makeUsers makes the group, the build users and their memberships, as far as they are missing.
+func (nixInstall) makeUsers(ctx context.Context, h host.Host) error {
 	if _, err := h.LookPath("systemd-sysusers"); err == nil {
 		_, err := h.Run(ctx, host.Cmd{Args: []string{"systemd-sysusers", "-"}, Stdin: []byte(sysusers(h))})
 		if members, _ := groupMembers(readText(h, "/etc/group"), "nixbld"); err == nil && len(members) > 0 {
 			return nil
 		}
 	}
-	if !found {
+	if _, found := groupMembers(readText(h, "/etc/group"), "nixbld"); !found {
 		if err := anyOf(ctx, h, []string{"groupadd", "--system", "--gid", fmt.Sprint(buildGID), "nixbld"},
 			[]string{"groupadd", "--system", "nixbld"}, []string{"addgroup", "-S", "nixbld"}); err != nil {
 			return fmt.Errorf("creating group nixbld: %w", err)

@@ -31,8 +31,13 @@ func ownedFiles(v host.Files) map[string]string {
 
 // isOwned reports whether movein wrote the file once, or the text says so itself.
 func isOwned(v host.Files, name string) bool {
+	return wroteOnce(v, name) || strings.HasPrefix(readText(v, name), ownMark)
+}
+
+// wroteOnce reports whether movein wrote the file once, as far as it remembers.
+func wroteOnce(v host.Files, name string) bool {
 	_, ok := ownedFiles(v)[name]
-	return ok || strings.HasPrefix(readText(v, name), ownMark)
+	return ok
 }
 
 // ownMark begins each file that movein writes whole.

@@ -75,8 +75,16 @@ func (s preflight) space(ctx context.Context, v host.View) error {
 			return err
 		}
 		if free < need.bytes {
-			return bootstrap.Hint(fmt.Errorf("%s has %d MiB free, and %d MiB are needed", need.dir, free>>20, need.bytes>>20), "free some space (df -h %s) and run the same command again", parent(need.dir))
+			return bootstrap.Hint(fmt.Errorf("%s has %d MiB free, and %d MiB are needed", need.dir, free>>20, need.bytes>>20), "free some space (df -h %s) and run the same command again", nearest(v, need.dir))
 		}
 	}
 	return nil
+}
+
+// nearest is name, or the nearest of its parents that exists.
+func nearest(v host.Files, name string) string {
+	for name != "/" && !exists(v, name) {
+		name = parent(name)
+	}
+	return name
 }

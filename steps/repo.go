@@ -42,7 +42,7 @@ func (r repo) plan(ctx context.Context, v host.View) (repoPlan, error) {
 		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s holds files that are no clone of %s", r.dir, r.url),
 			"move it away (mv %s %s.old) and run the same command again, or name it as the repository: movein apply %s", r.dir, r.dir, r.dir)
 	case err != nil:
-		return repoPlan{}, err
+		return repoPlan{}, bootstrap.Hint(err, "look with: git -C %s status; or move it away (mv %s %s.old), and run the same command again", r.dir, r.dir, r.dir)
 	case state.URL != "" && !host.SameRemote(state.URL, r.url):
 		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s is a clone of %s, not of %s", r.dir, state.URL, r.url),
 			"move it away (mv %s %s.old) and run the same command again, or name the repository that is there", r.dir, r.dir)
@@ -65,6 +65,9 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 		}
 		if len(state.Dirty) == 0 && slices.Contains(state.Branches, branch) {
 			return repoPlan{verb: "attach", branch: branch, reason: "HEAD is detached from " + branch}, nil
+		}
+		if len(state.Dirty) > 0 {
+			return repoPlan{}, r.stay(v, "its HEAD is detached and it has uncommitted changes")
 		}
 		return repoPlan{}, r.stay(v, "its HEAD is detached at a commit that no branch has")
 	}

@@ -10,14 +10,18 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/bootstrap/report"
 )
 
 // IO is what the program has of the process that it is: streams, environment, identity.
@@ -25,14 +29,41 @@ type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Environ  []string
-	Root     string // what to take for /; empty but in tests
+	Dir      string // the working directory; "": unknown
 	EUID     int
 	Width    int // of the terminal that Err is; 0: it is none
+
+	Root string   // what to take for /; empty but in tests
+	Self []string // the command that starts this program again; empty but in tests: the executable
 }
 
 // Std is the real process.
 func Std() IO {
-	return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr)}
+	dir, err := os.Getwd()
+	if err != nil { // it was removed; who names a relative path is told
+		dir = ""
+	}
+	return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr)}
+}
+
+// abs makes name absolute, as seen from the working directory.
+func (io IO) abs(name string) (string, error) {
+	switch {
+	case filepath.IsAbs(name):
+		return filepath.Clean(name), nil
+	case io.Dir == "":
+		return "", fmt.Errorf("finding %s: the working directory is gone", name)
+	}
+	return filepath.Join(io.Dir, name), nil
+}
+
+// self is the command that starts this program again.
+func (io IO) self() ([]string, error) {
+	if len(io.Self) > 0 {
+		return io.Self, nil
+	}
+	exe, err := host.Executable()
+	return []string{exe}, err
 }
 
 func (io IO) fs() fs.FS {
@@ -49,6 +80,12 @@ func (io IO) getenv(name string) string {
 		}
 	}
 	return ""
+}
+
+// unicode reports whether the locale can show signs that are not ASCII.
+func (io IO) unicode() bool {
+	locale := io.getenv("LC_ALL") + io.getenv("LC_CTYPE") + io.getenv("LANG")
+	return strings.Contains(strings.ToUpper(strings.ReplaceAll(locale, "-", "")), "UTF8")
 }
 
 // Main runs the program and returns its exit code.
@@ -69,18 +106,31 @@ func Main(args []string, io IO) int {
 	root.SetIn(io.In)
 	root.SetOut(io.Out)
 	root.SetErr(io.Err)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if silent, ok := errors.AsType[exitStatus](err); ok {
 		return int(silent)
 	}
 	if err != nil {
 		fmt.Fprintln(io.Err, "movein:", err)
 		if hint := bootstrap.HintOf(err); hint != "" {
-			fmt.Fprintln(io.Err, "  →", hint)
+			arrow := "->"
+			if io.unicode() {
+				arrow = "→"
+			}
+			fmt.Fprintln(io.Err, " ", arrow, hint)
+		}
+		if slices.Contains(args, "--json") && slices.Contains([]string{"apply", "plan"}, cmd.Name()) {
+			report.JSON(io.Out)(refused(err))
 		}
 		return bootstrap.ExitCode(err)
 	}
 	return bootstrap.ExitOK
+}
+
+// refused is the summary of a run that a wrong command line kept from beginning.
+func refused(err error) bootstrap.Event {
+	sum := bootstrap.Summary{Failed: []string{}, Error: err.Error(), ExitCode: bootstrap.ExitCode(err)}
+	return bootstrap.Event{Schema: bootstrap.Schema, Time: time.Now(), Event: "summary", Hint: bootstrap.HintOf(err), Summary: &sum}
 }
 
 // exitStatus ends the program with a code; all has been said.
@@ -117,6 +167,8 @@ configuration for this user and host. The same command, run again, repairs it.
 			return cmd.Help()
 		},
 		Args: cobra.ArbitraryArgs,
+
+		SuggestionsMinimumDistance: 2, // cobra's own default, which it only sets for its own errors
 	}
 	root.SetFlagErrorFunc(usage)
 	root.CompletionOptions.HiddenDefaultCmd = false

@@ -42,6 +42,7 @@ type session struct {
 	config steps.Config
 	view   host.Real // looks as whoever started the program
 	flags  *pflag.FlagSet
+	from   map[string]string // setting: the variable or file that has it; no key: the command line
 }
 
 // addFlags declares the flags that are settings too. Each has an environment
@@ -94,7 +95,11 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if err := s.identify(); err != nil {
 		return err
 	}
-	if err := s.fromFile(files, s.userFile(), s.opt.configFile != "", given); err != nil {
+	file, err := s.userFile()
+	if err != nil {
+		return err
+	}
+	if err := s.fromFile(files, file, s.opt.configFile != "", given); err != nil {
 		return err
 	}
 	if err := s.identify(); err != nil { // the file may have named another user
@@ -132,19 +137,26 @@ const rootCache = "/var/cache/movein"
 
 // check refuses settings that no layer may have.
 func (s *session) check(cmd *cobra.Command) error {
+	wrong := func(name, format string, a ...any) error {
+		err := fmt.Errorf(format, a...)
+		if from := s.from[name]; from != "" {
+			return bootstrap.Hint(bootstrap.Misconfigured("%s: %w", from, err), "mend it there; what there is: movein help config")
+		}
+		return usage(cmd, err)
+	}
 	for _, e := range []struct{ name, value, allowed string }{
 		{"on-diverged", s.config.OnDiverged, "keep stop"},
 		{"nix-source", s.config.NixSource, "official distro auto"},
 	} {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
-			return usage(cmd, fmt.Errorf("%s is %q, and may be one of: %s", e.name, e.value, e.allowed))
+			return wrong(e.name, "%s is %q, and may be one of: %s", e.name, e.value, e.allowed)
 		}
 	}
 	if d := s.config.NixSHA256; d != "" && (len(d) != 64 || strings.Trim(strings.ToLower(d), "0123456789abcdef") != "") {
-		return usage(cmd, fmt.Errorf("nix-sha256 is %q, which is no SHA-256 in 64 hexadecimal digits", d))
+		return wrong("nix-sha256", "nix-sha256 is %q, which is no SHA-256 in 64 hexadecimal digits", d)
 	}
 	if err := report.CheckLevel(s.opt.logLevel); err != nil {
-		return usage(cmd, err)
+		return wrong("log-level", "%w", err)
 	}
 	return nil
 }
@@ -187,6 +199,10 @@ func (s *session) set(name, value, from string) error {
 	if err := s.flags.Set(name, value); err != nil {
 		return bootstrap.Hint(bootstrap.Misconfigured("%s: %q is no value for %s: %v", from, value, name, err), "mend it there; what there is: movein help config")
 	}
+	if s.from == nil {
+		s.from = map[string]string{}
+	}
+	s.from[name] = from
 	return nil
 }
 
@@ -222,14 +238,11 @@ func (s *session) fromFile(v host.Files, name string, must bool, given map[strin
 	return nil
 }
 
-func (s *session) userFile() string {
+func (s *session) userFile() (string, error) {
 	if s.opt.configFile != "" {
-		if abs, err := filepath.Abs(s.opt.configFile); err == nil && s.io.Root == "" {
-			return abs
-		}
-		return s.opt.configFile
+		return s.io.abs(s.opt.configFile)
 	}
-	return filepath.Join(s.config.ConfigHome, "movein", "movein.toml")
+	return filepath.Join(s.config.ConfigHome, "movein", "movein.toml"), nil
 }
 
 // identify finds out whose home it is: the given user, who called sudo, or the caller.
@@ -241,13 +254,14 @@ func (s *session) identify() error {
 	u, ok := s.facts.UserByID(caller)
 	if name != "" {
 		if u, ok = s.facts.User(name); !ok {
-			u, ok = lookup(name)
+			u, ok = s.lookup(name)
 		}
 	} else if !ok {
-		u, ok = lookup(strconv.Itoa(caller))
+		u, ok = s.lookup(strconv.Itoa(caller))
 	}
 	if !ok {
-		return bootstrap.Misconfigured("there is no user %q on this host", cmp.Or(name, strconv.Itoa(caller)))
+		return bootstrap.Hint(bootstrap.Misconfigured("there is no user %q on this host", cmp.Or(name, strconv.Itoa(caller))),
+			"name one that there is with --user; who there is: getent passwd")
 	}
 	c := &s.config
 	c.User, c.UID, c.GID, c.Home = u.Name, u.UID, u.GID, u.Home
@@ -274,7 +288,10 @@ func (s *session) identify() error {
 }
 
 // lookup asks the system's name service, which knows users that are in no file.
-func lookup(name string) (distro.User, bool) {
+func (s *session) lookup(name string) (distro.User, bool) {
+	if s.io.Root != "" { // a name service is of the real host
+		return distro.User{}, false
+	}
 	a, gid, err := host.LookupUser(name)
 	return distro.User{Name: a.Name, UID: a.UID, GID: gid, Home: a.Home}, err == nil
 }
@@ -282,8 +299,8 @@ func lookup(name string) (distro.User, bool) {
 // locate makes a relative path to a home repo absolute.
 func (s *session) locate() error {
 	for _, repo := range []*string{&s.config.HomeRepo, &s.config.Dotfiles} {
-		if strings.HasPrefix(*repo, ".") && s.io.Root == "" {
-			abs, err := filepath.Abs(*repo)
+		if strings.HasPrefix(*repo, ".") {
+			abs, err := s.io.abs(*repo)
 			if err != nil {
 				return err
 			}

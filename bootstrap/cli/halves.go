@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,12 +139,11 @@ func newLocal(real host.Real, j *bootstrap.Journal) *bootstrap.Local {
 
 // startUser starts this program as the user whose home it is.
 func (s *session) startUser(context.Context) (io.WriteCloser, io.Reader, func() error, error) {
-	exe, err := host.Executable()
+	self, err := s.io.self()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	r := host.Real{Env: s.view.Env}
-	p, err := r.Pipe([]string{exe, halfCommand}, host.Credential(s.account(), s.config.GID))
+	p, err := host.Real{Env: s.view.Env}.Pipe(append(self, halfCommand), host.Credential(s.account(), s.config.GID))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -155,11 +156,11 @@ func (s *session) startRoot(ctx context.Context, sink bootstrap.Sink) (io.WriteC
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	exe, err := host.Executable()
+	self, err := s.io.self()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, err := host.Real{Env: s.view.Env}.Pipe(append(args, exe, halfCommand), nil)
+	p, err := s.view.Pipe(slices.Concat(args, self, []string{halfCommand}), nil)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -206,9 +207,25 @@ func (s *session) becomeRoot(ctx context.Context, sink bootstrap.Sink) ([]string
 	return nil, denied("sudo needs a password, and nobody is there to ask")
 }
 
-// withoutRoot says what an administrator would have to run.
+// withoutRoot says what an administrator would have to run: all of root's steps,
+// with the settings that concern them.
 func (s *session) withoutRoot() string {
-	return fmt.Sprintf("have an administrator run: movein apply %s --user %s --only nix-daemon; then run the same command again", s.config.HomeRepo, s.config.User)
+	args, err := s.io.self()
+	if err != nil {
+		args = []string{"movein"}
+	}
+	args = append(slices.Clone(args), "apply", s.config.HomeRepo, "--user", s.config.User, "--only", "nix-daemon")
+	for _, name := range []string{"nix-version", "nix-sha256", "nix-url", "nix-source"} {
+		if slices.Contains(s.config.Given, name) {
+			args = append(args, "--"+name, s.flags.Lookup(name).Value.String())
+		}
+	}
+	for i, arg := range args {
+		if strings.Trim(arg, "-+=_./:@%,0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" || arg == "" {
+			args[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return "have an administrator run: " + strings.Join(args, " ") + " ; then run the same command again"
 }
 
 // tell gives the other half its orders.
@@ -255,7 +272,7 @@ func serve(ctx context.Context, io IO) error {
 	}
 	s := &session{io: io, facts: o.Facts, config: o.Config}
 	journal, lock := s.userJournal(), filepath.Join(s.config.State(), "lock")
-	real := host.Real{Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
+	real := host.Real{Root: io.Root, Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
 	if o.As == bootstrap.Root {
 		s.view.Cache = rootCache
 		journal, lock, real = rootJournal, rootLock, s.rootHost()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -89,7 +90,8 @@ func (s *session) listSteps(cmd *cobra.Command, args []string) error {
 		if as == "" {
 			as = bootstrap.User
 		}
-		fmt.Fprintf(s.io.Out, "%-14s %-16s %-5s %s\n", info.Name, info.Title, as, strings.Join(info.Needs, " "))
+		line := fmt.Sprintf("%-14s %-16s %-5s %s", info.Name, info.Title, as, strings.Join(info.Needs, " "))
+		fmt.Fprintln(s.io.Out, strings.TrimRight(line, " "))
 	}
 	return nil
 }
@@ -100,10 +102,10 @@ func (s *session) apply(cmd *cobra.Command, args []string) error {
 	start := time.Now()
 	err := s.load(cmd, args, true)
 	sink, closeLog, serr := s.sink()
-	if serr != nil {
-		return serr
-	}
 	defer closeLog()
+	if err == nil {
+		err = serr
+	}
 	var out bootstrap.Outcome
 	if err == nil {
 		out, err = s.run(cmd.Context(), sink)
@@ -180,8 +182,8 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 }
 
 // sink is where events go: lines for people on stderr, objects on stdout with
-// --json, both in the log file.
-func (s *session) sink() (bootstrap.Sink, func(), error) {
+// --json, both in the log file. With an error it is a sink still, without the log file.
+func (s *session) sink() (sink bootstrap.Sink, closeLog func(), err error) {
 	o := s.textOptions()
 	text := report.Text(s.io.Err, o)
 	if s.io.Width > 0 && !s.opt.noProgress && s.io.getenv("TERM") != "dumb" {
@@ -191,26 +193,36 @@ func (s *session) sink() (bootstrap.Sink, func(), error) {
 	if s.opt.json {
 		sinks = append(sinks, report.JSON(s.io.Out))
 	}
-	closeLog := func() {}
+	closeLog = func() {}
 	if s.opt.logFile != "" {
-		f, err := host.OpenLog(s.opt.logFile)
-		if err != nil {
-			return nil, nil, bootstrap.Hint(bootstrap.Misconfigured("opening the log: %v", err), "name another with --log-file")
+		log, closer, lerr := s.openLog()
+		if err = lerr; err == nil {
+			sinks, closeLog = append(sinks, log), func() { closer.Close() }
 		}
-		log, err := report.Log(f, s.opt.logLevel)
-		if err != nil {
-			return nil, nil, errors.Join(err, f.Close())
-		}
-		sinks, closeLog = append(sinks, log), func() { f.Close() }
 	}
-	return bootstrap.Redacted(new(host.Redactor), bootstrap.Tee(sinks...)), closeLog, nil
+	return bootstrap.Redacted(new(host.Redactor), bootstrap.Tee(sinks...)), closeLog, err
+}
+
+func (s *session) openLog() (bootstrap.Sink, io.Closer, error) {
+	name, err := s.io.abs(s.opt.logFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := host.OpenLog(filepath.Join(s.io.Root, name))
+	if err != nil {
+		return nil, nil, bootstrap.Hint(bootstrap.Misconfigured("opening the log: %v", err), "name another with --log-file")
+	}
+	log, err := report.Log(f, s.opt.logLevel)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return log, f, nil
 }
 
 func (s *session) textOptions() report.TextOptions {
-	locale := s.io.getenv("LC_ALL") + s.io.getenv("LC_CTYPE") + s.io.getenv("LANG")
 	return report.TextOptions{
 		Color:   s.io.Width > 0 && s.io.getenv("NO_COLOR") == "" && s.io.getenv("TERM") != "dumb",
-		Unicode: strings.Contains(strings.ToUpper(strings.ReplaceAll(locale, "-", "")), "UTF8"),
+		Unicode: s.io.unicode(),
 		Verbose: s.opt.verbose, DryRun: s.opt.dryRun, Level: s.opt.logLevel, Width: s.io.Width,
 	}
 }

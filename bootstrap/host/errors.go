@@ -51,7 +51,7 @@ type CommandError struct {
 
 func (e *CommandError) Error() string {
 	msg := fmt.Sprintf("running %s: %v", e.Args[0], e.Err)
-	if last := lastLines(e.Stderr, 3); last != "" {
+	if last := gist(e.Stderr, 3); last != "" {
 		msg += ": " + last
 	}
 	return msg
@@ -59,10 +59,21 @@ func (e *CommandError) Error() string {
 
 func (e *CommandError) Unwrap() error { return e.Err }
 
-func lastLines(s string, n int) string {
+// gist is what of a command's diagnostics says why it failed, n lines at the
+// most: the last complaint that calls itself an error and what follows, as in Nix
+// and git, or else the last lines.
+func gist(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
-	if len(lines) > n {
-		lines = lines[len(lines)-n:]
+	from := max(0, len(lines)-n)
+	for i, l := range lines {
+		if _, text, ok := strings.Cut(l, "error: "); ok && strings.TrimSpace(text) != "" {
+			from = i
+		}
+	}
+	lines = lines[from:]
+	lines = lines[:min(n, len(lines))]
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
 	}
 	return strings.Join(lines, "; ")
 }

@@ -59,7 +59,10 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	}
 	cmd := exec.CommandContext(ctx, bin, c.Args[1:]...)
 	cmd.Args[0] = c.Args[0]
-	cmd.Env, cmd.Dir = append(slices.Clone(r.Env), c.Env...), c.Dir
+	cmd.Env = append(slices.Clone(r.Env), c.Env...)
+	if c.Dir != "" {
+		cmd.Dir = r.full(c.Dir)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !c.TTY, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error {
 		if c.TTY {
@@ -143,8 +146,12 @@ type Process struct {
 // Pipe starts args, which stays in the foreground process group so that it may
 // ask on the terminal. cred is who it runs as; nil: as the caller.
 func (r Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = r.Env
+	bin, err := r.LookPath(args[0])
+	if err != nil {
+		return nil, &CommandError{Args: args, Code: 127, Err: err}
+	}
+	cmd := exec.Command(bin, args[1:]...)
+	cmd.Args[0], cmd.Env = args[0], r.Env
 	diag := &tail{lines: func(l string) { r.Warn("%s", l) }}
 	if cred == nil { // sudo writes its prompt to the terminal and its complaints here
 		diag.lines = nil

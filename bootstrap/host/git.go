@@ -21,8 +21,8 @@ const tipTimeout = 5 * time.Second
 
 // RemoteTip asks which commit a remote's branch points at, in 5 s at most.
 //
-// Errors: *UnreachableError; ErrNoRemote and ErrLogin, wrapped; one that lists
-// up to ten branches if the branch does not exist.
+// Errors: *UnreachableError; ErrNoRemote and ErrLogin, wrapped; an ErrNoBranch
+// that lists up to ten branches if the branch does not exist.
 func RemoteTip(ctx context.Context, r Remote) (Tip, error) {
 	ctx, cancel := context.WithTimeout(ctx, tipTimeout)
 	defer cancel()

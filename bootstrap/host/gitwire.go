@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"slices"
@@ -26,6 +27,9 @@ import (
 
 // ErrNoRemote says that there is no repository at a URL, or none that is shown to us.
 var ErrNoRemote = errors.New("no such repository")
+
+// ErrNoBranch says that a repository has no branch of that name, or none at all.
+var ErrNoBranch = errors.New("no such branch")
 
 // ErrLogin says that a repository's server wants to know who asks.
 var ErrLogin = errors.New("the server asks for a login")
@@ -147,7 +151,8 @@ func (w *wire) branch(name string) (string, plumbing.Hash, error) {
 // branchError says that a remote has no such branch, and which it has.
 type branchError struct{ text string }
 
-func (e *branchError) Error() string { return e.text }
+func (e *branchError) Error() string        { return e.text }
+func (e *branchError) Is(target error) bool { return target == ErrNoBranch }
 
 // headBranch is the branch the remote's HEAD names, or stands on if the server does not tell names.
 func (w *wire) headBranch() string {
@@ -241,7 +246,10 @@ func remoteError(url string, err error) error {
 	}
 	var status *githttp.Err
 	var network net.Error
+	var disk *fs.PathError
 	switch {
+	case errors.As(err, &disk): // its errno would pass for a net.Error
+		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return fmt.Errorf("reading %s: %w", url, ErrNoRemote)
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed),

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// wire builds what a daemon sends from numbers (int) and strings.
-func wire(values ...any) []byte {
+// daemonWire builds what a daemon sends from numbers (int) and strings.
+func daemonWire(values ...any) []byte {
 	var b []byte
 	for _, v := range values {
 		switch v := v.(type) {
@@ -34,14 +34,14 @@ func wire(values ...any) []byte {
 	return b
 }
 
-// script is a fake daemon's side of a conversation: it reads a number of bytes, then sends.
-type script []struct {
+// daemonScript is a fake daemon's side of a conversation: it reads a number of bytes, then sends.
+type daemonScript []struct {
 	read int
 	send []byte
 }
 
-// serveScript plays the script to one client and returns the socket and what was read.
-func serveScript(t *testing.T, s script) (socket string, read func() []byte) {
+// serveDaemon plays the script to one client and returns the socket and what was read.
+func serveDaemon(t *testing.T, s daemonScript) (socket string, read func() []byte) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "d") // t.TempDir may be too long for a socket
 	if err != nil {
@@ -80,13 +80,14 @@ func serveScript(t *testing.T, s script) (socket string, read func() []byte) {
 	return socket, func() []byte { finish(); return got.Bytes() }
 }
 
-// hello is a script for the handshake with a daemon of protocol 1.minor that sends after it.
-func hello(minor int, after ...any) script {
-	return script{{16, wire(workerMagicDaemon, 1<<8|minor)}, {16, wire(after...)}}
+// daemonHello is a script for the handshake with a daemon of protocol 1.minor that sends after it.
+func daemonHello(minor int, after ...any) daemonScript {
+	return daemonScript{{16, daemonWire(workerMagicDaemon, 1<<8|minor)}, {16, daemonWire(after...)}}
 }
 
-func isValid(answer ...any) script {
-	return script{{8 + 8 + 64, wire(answer...)}}
+// daemonAnswer is a script that answers one question about knownPath or unknownPath.
+func daemonAnswer(answer ...any) daemonScript {
+	return daemonScript{{8 + 8 + 64, daemonWire(answer...)}}
 }
 
 const (
@@ -95,35 +96,35 @@ const (
 )
 
 func TestQueryDaemon(t *testing.T) {
-	chatter := wire(
+	chatter := daemonWire(
 		stderrNext, "a message",
 		stderrStartActivity, 7, 3, 101, "building", 2, 0, 12, 1, "a field", 0,
 		stderrResult, 7, 105, 1, 1, "text",
 		stderrStopActivity, 7)
 	for _, c := range []struct {
 		name   string
-		script script
+		script daemonScript
 		want   Daemon
 	}{
-		{"1.38", hello(38, "2.34.8", 2, stderrLast), Daemon{Protocol: "1.38", Version: "2.34.8"}},
-		{"1.39, trusted", hello(39, "2.36.0", 1, stderrLast), Daemon{Protocol: "1.39", Version: "2.36.0", Trusted: true}},
-		{"1.35, unknown trust", hello(35, "2.15", 0, stderrLast), Daemon{Protocol: "1.35", Version: "2.15"}},
-		{"1.34", hello(34, "2.8.0", stderrLast), Daemon{Protocol: "1.34", Version: "2.8.0"}},
-		{"1.33", hello(33, "2.7.0", stderrLast), Daemon{Protocol: "1.33", Version: "2.7.0"}},
-		{"1.32", hello(32, stderrLast), Daemon{Protocol: "1.32"}},
-		{"1.18", hello(18, stderrLast), Daemon{Protocol: "1.18"}},
-		{"chatter", hello(38, "2.34.8", 2, chatter, stderrLast), Daemon{Protocol: "1.38", Version: "2.34.8"}},
+		{"1.38", daemonHello(38, "2.34.8", 2, stderrLast), Daemon{Protocol: "1.38", Version: "2.34.8"}},
+		{"1.39, trusted", daemonHello(39, "2.36.0", 1, stderrLast), Daemon{Protocol: "1.39", Version: "2.36.0", Trusted: true}},
+		{"1.35, unknown trust", daemonHello(35, "2.15", 0, stderrLast), Daemon{Protocol: "1.35", Version: "2.15"}},
+		{"1.34", daemonHello(34, "2.8.0", stderrLast), Daemon{Protocol: "1.34", Version: "2.8.0"}},
+		{"1.33", daemonHello(33, "2.7.0", stderrLast), Daemon{Protocol: "1.33", Version: "2.7.0"}},
+		{"1.32", daemonHello(32, stderrLast), Daemon{Protocol: "1.32"}},
+		{"1.18", daemonHello(18, stderrLast), Daemon{Protocol: "1.18"}},
+		{"chatter", daemonHello(38, "2.34.8", 2, chatter, stderrLast), Daemon{Protocol: "1.38", Version: "2.34.8"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := append(c.script, isValid(stderrLast, 1)...)
-			s = append(s, isValid(chatter, stderrLast, 0)...)
-			socket, read := serveScript(t, s)
+			s := append(c.script, daemonAnswer(stderrLast, 1)...)
+			s = append(s, daemonAnswer(chatter, stderrLast, 0)...)
+			socket, read := serveDaemon(t, s)
 			got, err := QueryDaemon(t.Context(), socket, []string{knownPath, unknownPath})
 			c.want.Unknown = []string{unknownPath}
 			if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", c.want) {
 				t.Errorf("got %+v, %v; want %+v", got, err, c.want)
 			}
-			want := wire(workerMagicClient, 1<<8|35, 0, 0, 1, knownPath, 1, unknownPath)
+			want := daemonWire(workerMagicClient, 1<<8|35, 0, 0, 1, knownPath, 1, unknownPath)
 			if sent := read(); !slices.Equal(sent, want) {
 				t.Errorf("sent %x\nwant %x", sent, want)
 			}
@@ -132,32 +133,32 @@ func TestQueryDaemon(t *testing.T) {
 }
 
 func TestQueryDaemonErrors(t *testing.T) {
-	ok := hello(38, "2.34.8", 2, stderrLast)
+	ok := daemonHello(38, "2.34.8", 2, stderrLast)
 	for _, c := range []struct {
 		name   string
-		script script
+		script daemonScript
 		want   string
 	}{
-		{"hangs up at once", script{}, ""},
-		{"hangs up within a number", script{{16, []byte{1, 2}}}, "unexpected EOF"},
-		{"another server", script{{16, []byte("HTTP/1.1 400 Bad Request")}}, "not that of a Nix daemon"},
-		{"too old", hello(17), "protocol 1.17 is not known"},
-		{"other major", script{{16, wire(workerMagicDaemon, 2<<8|38)}}, "protocol 2.38 is not known"},
-		{"huge string", hello(38, appendWire(nil, 1<<63)), "a string is 9223372036854775808 bytes long"},
-		{"string cut off", hello(38, 20, "x"), "unexpected EOF"},
-		{"unknown message", hello(38, "2.34.8", 2, 0x1234), "message 0x1234 is not known"},
-		{"wants input", hello(38, "2.34.8", 2, 0x64617461), "message 0x64617461 is not known"},
-		{"unknown field", hello(38, "2.34.8", 2, stderrResult, 1, 2, 1, 9), "field type 9 is not known"},
-		{"endless fields", hello(38, "2.34.8", 2, stderrResult, 1, 2, -1, 0, 0), "unexpected EOF"},
-		{"endless traces", hello(38, "2.34.8", 2, stderrError, "Error", 0, "", "text", 0, -1, 0, "x"), "unexpected EOF"},
-		{"refusal in the new form", hello(38, "2.34.8", 2, stderrError, "Error", 0, "Error", "\x1b[31;1muser 'x' may not\x1b[0m\a\n", 0, 1, 0, "trace"), ": user 'x' may not"},
-		{"refusal in the old form", hello(25, stderrError, "you may not", 1), ": you may not"},
-		{"error of a path", append(ok, isValid(stderrError, "Error", 0, "Error", "no good", 0, 0)...), "checking " + knownPath + ": no good"},
-		{"neither yes nor no", append(ok, isValid(stderrLast, 2)...), "neither yes nor no"},
-		{"much chatter", append(hello(38, "2.34.8", 2, bytes.Repeat(wire(stderrNext, strings.Repeat("x", 1<<16)), 200), stderrLast), isValid(stderrLast, 1)...), "unexpected EOF"},
+		{"hangs up at once", daemonScript{}, ""},
+		{"hangs up within a number", daemonScript{{16, []byte{1, 2}}}, "unexpected EOF"},
+		{"another server", daemonScript{{16, []byte("HTTP/1.1 400 Bad Request")}}, "not that of a Nix daemon"},
+		{"too old", daemonHello(17), "protocol 1.17 is not known"},
+		{"other major", daemonScript{{16, daemonWire(workerMagicDaemon, 2<<8|38)}}, "protocol 2.38 is not known"},
+		{"huge string", daemonHello(38, appendWire(nil, 1<<63)), "a string is 9223372036854775808 bytes long"},
+		{"string cut off", daemonHello(38, 20, "x"), "unexpected EOF"},
+		{"unknown message", daemonHello(38, "2.34.8", 2, 0x1234), "message 0x1234 is not known"},
+		{"wants input", daemonHello(38, "2.34.8", 2, 0x64617461), "message 0x64617461 is not known"},
+		{"unknown field", daemonHello(38, "2.34.8", 2, stderrResult, 1, 2, 1, 9), "field type 9 is not known"},
+		{"endless fields", daemonHello(38, "2.34.8", 2, stderrResult, 1, 2, -1, 0, 0), "unexpected EOF"},
+		{"endless traces", daemonHello(38, "2.34.8", 2, stderrError, "Error", 0, "", "text", 0, -1, 0, "x"), "unexpected EOF"},
+		{"refusal in the new form", daemonHello(38, "2.34.8", 2, stderrError, "Error", 0, "Error", "\x1b[31;1muser 'x' may not\x1b[0m\a\n", 0, 1, 0, "trace"), ": user 'x' may not"},
+		{"refusal in the old form", daemonHello(25, stderrError, "you may not", 1), ": you may not"},
+		{"error of a path", append(ok, daemonAnswer(stderrError, "Error", 0, "Error", "no good", 0, 0)...), "checking " + knownPath + ": no good"},
+		{"neither yes nor no", append(ok, daemonAnswer(stderrLast, 2)...), "neither yes nor no"},
+		{"much chatter", append(daemonHello(38, "2.34.8", 2, bytes.Repeat(daemonWire(stderrNext, strings.Repeat("x", 1<<16)), 200), stderrLast), daemonAnswer(stderrLast, 1)...), "unexpected EOF"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			socket, _ := serveScript(t, c.script)
+			socket, _ := serveDaemon(t, c.script)
 			got, err := QueryDaemon(t.Context(), socket, []string{knownPath})
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\x1b\a") {
 				t.Errorf("%v, want %q", err, c.want)
@@ -170,7 +171,7 @@ func TestQueryDaemonErrors(t *testing.T) {
 }
 
 func TestQueryDaemonUnreachable(t *testing.T) {
-	socket, read := serveScript(t, nil)
+	socket, read := serveDaemon(t, nil)
 	read() // closes it, and removes the socket
 	if _, err := QueryDaemon(t.Context(), socket, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no socket: %v", err)
@@ -187,9 +188,9 @@ func TestQueryDaemonUnreachable(t *testing.T) {
 }
 
 func TestQueryDaemonSilent(t *testing.T) {
-	silent := script{{1 << 20, nil}} // reads and never answers
+	silent := daemonScript{{1 << 20, nil}} // reads and never answers
 	t.Run("cancelled", func(t *testing.T) {
-		socket, _ := serveScript(t, silent)
+		socket, _ := serveDaemon(t, silent)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(10*time.Millisecond, cancel)
 		if _, err := QueryDaemon(ctx, socket, nil); !errors.Is(err, context.Canceled) {
@@ -197,7 +198,7 @@ func TestQueryDaemonSilent(t *testing.T) {
 		}
 	})
 	t.Run("deadline", func(t *testing.T) {
-		socket, _ := serveScript(t, silent)
+		socket, _ := serveDaemon(t, silent)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		if _, err := QueryDaemon(ctx, socket, nil); !errors.Is(err, context.DeadlineExceeded) {
@@ -209,7 +210,7 @@ func TestQueryDaemonSilent(t *testing.T) {
 			t.Skip("takes 3 s")
 		}
 		t.Parallel()
-		socket, _ := serveScript(t, silent)
+		socket, _ := serveDaemon(t, silent)
 		start := time.Now()
 		if _, err := QueryDaemon(t.Context(), socket, nil); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Error(err)

@@ -211,7 +211,7 @@ func (r Real) Recall(key string) []byte {
 	if r.Cache == "" {
 		return nil
 	}
-	data, err := os.ReadFile(filepath.Join(r.Cache, key))
+	data, err := r.ReadFile(filepath.Join(r.Cache, key))
 	if err != nil {
 		return nil
 	}
@@ -220,11 +220,10 @@ func (r Real) Recall(key string) []byte {
 
 // Remember implements Memory.
 func (r Real) Remember(key string, data []byte) {
-	if r.Cache == "" || os.MkdirAll(r.Cache, 0o700) != nil {
+	if r.Cache == "" || r.MkdirAll(r.Cache, 0o700) != nil {
 		return
 	}
-	plain := Real{}
-	plain.WriteFile(filepath.Join(r.Cache, key), data, 0o600) //nolint:errcheck // what is lost is only time
+	r.WriteFile(filepath.Join(r.Cache, key), data, 0o600) //nolint:errcheck // what is lost is only time
 }
 
 // Free implements Files.

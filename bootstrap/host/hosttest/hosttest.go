@@ -34,6 +34,7 @@ type Host struct {
 	Space  int64          // what Free says
 	Boot   string         // what BootID says
 	Clock  func() time.Time
+	Lax    bool // answers that nothing asks for are no failure
 
 	// Fail is asked before each operation on files and each command, with the
 	// operation ("readfile", "readhead", "lstat", "readlink", "readdir", "write", "mkdir",
@@ -95,7 +96,7 @@ func New(t testing.TB, files map[string]string) *Host {
 // finish looks for answers that were not used, and makes everything removable.
 func (h *Host) finish() {
 	for prefix, a := range h.answers {
-		if !a.used {
+		if !a.used && !h.Lax {
 			h.t.Errorf("no command began with %q", prefix)
 		}
 	}
