@@ -104,6 +104,9 @@ func (l *Local) final(ctx context.Context, e Event, change Change, err error) Ev
 	}
 	if errors.Is(cause, ErrInterrupted) {
 		e.Code = ExitInterrupted
+		if errors.Is(err, cause) { // there is nothing to mend
+			e.Hint = ""
+		}
 	}
 	return e
 }

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,7 +166,7 @@ func TestAHalfThatDiesFailsItsStepsAndNothingHangs(t *testing.T) {
 	}{
 		{"before it has the order", func(*bufio.Reader, io.Writer) error {
 			return killed
-		}, "root half"},
+		}, "telling the root half: io: read/write on closed pipe"},
 		{"after the order", func(in *bufio.Reader, _ io.Writer) error {
 			in.ReadString('\n')
 			return killed
@@ -202,22 +201,39 @@ func TestAHalfThatDiesFailsItsStepsAndNothingHangs(t *testing.T) {
 					return tc.main(bufio.NewReader(in), out)
 				})
 				defer r.Close()
-				var wg sync.WaitGroup
-				for _, name := range []string{"r", "v"} {
-					wg.Go(func() {
-						e := r.Do(t.Context(), script{info: bootstrap.Info{Name: name}}, false, func(bootstrap.Event) {})
-						if e.Status != bootstrap.Failed || e.Code != bootstrap.ExitFailed || e.Step != name {
-							t.Errorf("%+v", e)
-						}
-						if name == "r" && !strings.Contains(e.Reason, tc.reason) && !strings.Contains(e.Reason, "telling the root half") {
-							t.Errorf("reason %q, want %q", e.Reason, tc.reason)
-						}
-					})
+				for _, want := range []struct{ step, reason string }{{"r", tc.reason}, {"v", "telling the root half: io: read/write on closed pipe"}} {
+					e := r.Do(t.Context(), script{info: bootstrap.Info{Name: want.step}}, false, func(bootstrap.Event) {})
+					if e.Status != bootstrap.Failed || e.Code != bootstrap.ExitFailed || e.Step != want.step || e.Reason != want.reason {
+						t.Errorf("%+v, want it failed because %q", e, want.reason)
+					}
 				}
-				wg.Wait()
 			})
 		})
 	}
+}
+
+func TestAHalfThatDiesFailsAllTheStepsItWasDoing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		out, _ := l.run("", func(*bootstrap.Graph) bootstrap.Half {
+			return otherHalf(bootstrap.User, func(in io.Reader, out io.Writer) error {
+				say(out, hello)
+				orders := bufio.NewReader(in)
+				for range 3 { // a, b and f
+					orders.ReadString('\n')
+				}
+				return errors.New("signal: killed")
+			})
+		})
+		if got, want := l.render(out), "a:failed/1 b:failed/1 c:blocked d:blocked e:blocked f:failed/1"; got != want {
+			t.Errorf("\n got %s\nwant %s", got, want)
+		}
+		for _, step := range []string{"a", "b", "f"} {
+			if got, want := last(t, out, step).Reason, "the user half of movein ended early: signal: killed"; got != want {
+				t.Errorf("%s failed because %q, want %q", step, got, want)
+			}
+		}
+	})
 }
 
 func TestCloseWaitsForTheOtherHalf(t *testing.T) {

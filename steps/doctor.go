@@ -209,11 +209,8 @@ func (d doctor) repo(ctx context.Context) Finding {
 	dir, clone := d.c.HomeDir()
 	state, err := d.v.Repo(ctx, dir)
 	switch {
-	case errors.Is(err, host.ErrNotRepo), errors.Is(err, fs.ErrNotExist) && clone:
-		if exists(d.v, dir+"/flake.nix") {
-			return Finding{"home repo", Good, dir + ", no git repository", "", ""}
-		}
-		return Finding{"home repo", Info, "not cloned yet", "", "movein apply"}
+	case errors.Is(err, host.ErrNotRepo), errors.Is(err, fs.ErrNotExist):
+		return d.noRepo(dir, clone)
 	case err != nil:
 		return Finding{"home repo", Bad, err.Error(), "", "move it away (mv " + dir + " " + dir + ".old) and run: movein apply"}
 	case clone && state.URL != "" && !host.SameRemote(state.URL, d.c.HomeRepo):
@@ -226,6 +223,21 @@ func (d doctor) repo(ctx context.Context) Finding {
 		return Finding{"home repo", Warning, "commits that are not pushed", "another host does not get them", "git -C " + dir + " push"}
 	}
 	return Finding{"home repo", Good, fmt.Sprintf("%s, %s at %s", dir, state.Branch, short(state.Commit)), "", ""}
+}
+
+// noRepo looks at a home repo that is no git repository.
+func (d doctor) noRepo(dir string, clone bool) Finding {
+	switch {
+	case (clone || d.c.HomeRepo == Starter) && !nonEmpty(d.v, dir):
+		return Finding{"home repo", Info, "not cloned yet", "", "movein apply"}
+	case clone:
+		return Finding{"home repo", Bad, dir + " holds files that are no clone of " + d.c.HomeRepo, "movein does not overwrite them", "mv " + dir + " " + dir + ".old"}
+	case !exists(d.v, dir):
+		return Finding{"home repo", Bad, "there is no directory " + dir, "", "movein apply HOME_REPO"}
+	case !exists(d.v, dir+"/flake.nix"):
+		return Finding{"home repo", Bad, dir + " has no flake.nix", "so it is no home repo", "movein apply HOME_REPO"}
+	}
+	return Finding{"home repo", Good, dir + ", no git repository", "", ""}
 }
 
 func (d doctor) unseen(ctx context.Context) Finding {

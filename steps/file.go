@@ -69,7 +69,38 @@ func ReadFile(v host.Files, name string) (File, map[string]any, error) {
 	if err := toml.Unmarshal(data, &keys); err != nil {
 		return f, nil, explainTOML(name, err)
 	}
-	return f, keys, nil
+	return f, keys, f.checkVerify(name, string(data))
+}
+
+// checkVerify finds a check of the user's that could not be run or named.
+func (f File) checkVerify(name, text string) error {
+	for i, c := range f.Verify {
+		key := ""
+		if c.Name == "" {
+			key = "name"
+		} else if len(c.Run) == 0 || c.Run[0] == "" {
+			key = "run"
+		}
+		if key != "" {
+			return bootstrap.Hint(bootstrap.Misconfigured("%s:%d:1: a check without a key %q", name, verifyLine(text, i), key),
+				"a check is: [[verify]], name = \"editor\", run = [\"editor\", \"--version\"]")
+		}
+	}
+	return nil
+}
+
+// verifyLine is the line in which the i-th table [[verify]] begins; 1 if it is written in another way.
+func verifyLine(text string, i int) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		if strings.HasPrefix(strings.TrimSpace(line), "[[verify]]") {
+			if i--; i < 0 {
+				return n
+			}
+		}
+	}
+	return 1
 }
 
 func explainTOML(name string, err error) error {
@@ -112,9 +143,10 @@ func (c Config) withRepo(v host.Files) (Config, error) {
 
 // WithTables adds the tables of a file, which no flag can say, to those that are there.
 func (c Config) WithTables(f File) Config {
+	louder := c.Verify
 	c.Verify = slices.Clone(c.Verify)
 	for _, check := range f.Verify {
-		if !slices.ContainsFunc(c.Verify, func(k Check) bool { return k.Name == check.Name }) {
+		if !slices.ContainsFunc(louder, func(k Check) bool { return k.Name == check.Name }) {
 			c.Verify = append(c.Verify, check)
 		}
 	}

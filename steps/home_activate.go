@@ -32,7 +32,7 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 		return nil, err
 	}
 	b := readBuilt(v, s.c)
-	if why := (homeBuild{s.f, s.c}).stale(ctx, v, b); why != "" {
+	if why := homeBuild(s).stale(ctx, v, b); why != "" {
 		return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil
 	}
 	g := generation{s.c, b.Out}
@@ -254,10 +254,9 @@ func (s homeActivate) relink(h host.Host, g generation, was map[string]string) e
 	var errs []error
 	now := s.links(h, g)
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		_, err := h.Lstat(name)
-		there := err == nil
+		made := strings.HasPrefix(now[name], nixStore+"/") || generationNumber(now[name]) != 0
 		switch {
-		case now[name] == was[name], there && now[name] == "": // a file: not of the activation's making
+		case now[name] == was[name], !made && exists(h, name): // not of the activation's making
 		case was[name] == "":
 			errs = append(errs, h.Remove(name))
 		default:

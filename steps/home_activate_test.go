@@ -296,6 +296,34 @@ func TestWhatCannotBeGivenBackIsNamed(t *testing.T) {
 	keepsAll(t, h, []string{`.bashrc "mine\n"`, `.bashrc "a hook wrote this\n"`})
 }
 
+func TestLinksIntoAnotherGenerationLeadThereAgainAfterAFailure(t *testing.T) {
+	h := activateHost(t, files{"/home/ann/.bashrc": "-> " + oldFiles + "/.bashrc", currentHome: "-> " + oldGen})
+	before := withoutBackups(h)
+	breaks(t, h, false)
+	if err := apply(t, h, activateStep()); err == nil {
+		t.Error("no error")
+	}
+	if after := withoutBackups(h); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func TestALinkThatAHookMadeIsNotRemoved(t *testing.T) {
+	h := activateHost(t, nil)
+	breaks(t, h, false)
+	h.On(theGen+"/activate --driver-version 1", func(c host.Cmd) (host.Result, error) {
+		if strings.Contains(strings.Join(c.Env, " "), "DRY_RUN") {
+			return host.Result{}, nil
+		}
+		h.Put("/home/ann/.bashrc", "-> /srv/bashrc")
+		return hosttest.Fails(1, "a hook failed")(c)
+	})
+	if err := apply(t, h, activateStep()); err == nil {
+		t.Error("no error")
+	}
+	keepsAll(t, h, []string{".bashrc -> /srv/bashrc"})
+}
+
 func TestAGenerationThatWasActiveBeforeStaysWhenItsRepairFails(t *testing.T) {
 	h := activateHost(t, nil)
 	converges(t, h, activateStep())

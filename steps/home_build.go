@@ -63,7 +63,11 @@ func (s homeBuild) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 	dir, _ := s.c.HomeDir()
 	why := s.stale(ctx, v, old)
 	if why == "" {
-		return nil, nil
+		daemon, err := v.Daemon(ctx, nixSocket, old.Out)
+		if err != nil || len(daemon.Unknown) == 0 {
+			return nil, nil //nolint:nilerr // a daemon that does not answer is another step's
+		}
+		why = "the store's database does not know the generation"
 	}
 	target := "the configuration for " + s.c.User + "@" + s.c.Host
 	if old.Attribute != "" {
@@ -74,7 +78,7 @@ func (s homeBuild) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 	return bootstrap.Change{{Verb: "build", Target: target, Reason: why + " (" + dir + ")"}}, nil
 }
 
-// stale says why the remembered build does not hold; "" if it does.
+// stale says why the remembered build does not hold, as far as files tell; "" if it does.
 func (s homeBuild) stale(ctx context.Context, v host.View, old built) string {
 	switch {
 	case old.Out == "":
@@ -84,9 +88,6 @@ func (s homeBuild) stale(ctx context.Context, v host.View, old built) string {
 	}
 	if target, ok := isLink(v, s.root()); !ok || target != old.Out {
 		return "the generation is not kept from the garbage collector"
-	}
-	if daemon, err := v.Daemon(ctx, nixSocket, old.Out); err == nil && len(daemon.Unknown) > 0 {
-		return "the store's database does not know the generation"
 	}
 	fp := s.fingerprint(ctx, v)
 	if fp == "" {
@@ -196,7 +197,9 @@ func hashFile(v host.Files, dir, name string, h hasher) error {
 	}
 	data, err := v.ReadFile(file)
 	fmt.Fprintf(h, "file %q %v %d\n", name, info.Mode()&0o111 != 0, len(data))
-	h.Write(data)
+	if err == nil {
+		_, err = h.Write(data)
+	}
 	return err
 }
 
@@ -224,6 +227,17 @@ func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	if s.c, err = s.c.withRepo(h); err != nil {
 		return err
 	}
+	const caches = 3 // Nix has no more in the user's cache
+	for range caches {
+		if err = s.build(ctx, h); err == nil || !s.setCacheAside(h, err) {
+			return err
+		}
+	}
+	return err
+}
+
+// build chooses the configuration, builds it, and remembers what was built from what.
+func (s homeBuild) build(ctx context.Context, h host.Host) error {
 	fp := s.fingerprint(ctx, h)
 	flake := s.flake(ctx, h)
 	attribute, err := s.choose(ctx, h, flake)
@@ -254,6 +268,10 @@ func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	}
 	if err := s.keepInputs(ctx, h, flake); err != nil {
 		h.Warn("the flake's inputs are not kept from the garbage collector: %v", err)
+	}
+	// Nix does not sync what it builds: before anything relies on it, it must survive a power loss.
+	if err := h.Sync(nixStore); err != nil {
+		return err
 	}
 	data, err := json.MarshalIndent(built{fp, flake, s.c.HomeRepo, attribute, out}, "", "  ")
 	if err != nil {
@@ -321,8 +339,8 @@ func (s homeBuild) explain(err error, flake string) error {
 		return bootstrap.Hint(err, "run the same command again, or look with: systemctl status nix-daemon.socket")
 	case strings.Contains(text, "unable to download"), strings.Contains(text, "Could not resolve host"), strings.Contains(text, "Couldn't resolve host"):
 		return bootstrap.Exit(bootstrap.ExitUnreachable, bootstrap.Hint(err, "check the network, then run the same command again"))
-	case strings.Contains(text, "No space left on device"):
-		return bootstrap.Hint(err, "free some space (df -h /nix), then run the same command again")
+	case strings.Contains(text, "No space left on device"), strings.Contains(text, "disk is full"), strings.Contains(text, "disk I/O error"): // the latter two are SQLite's words
+		return bootstrap.Hint(err, "free some space (df -h /nix %s), then run the same command again", s.c.Home)
 	case strings.Contains(text, "syntax error"), strings.Contains(text, "undefined variable"), strings.Contains(text, "does not provide attribute"), strings.Contains(text, "evaluat"):
 		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "mend the home repo in %s; see all of it with: nix build %q", dir, flake+"#homeConfigurations"))
 	}

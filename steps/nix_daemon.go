@@ -136,8 +136,17 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 		}
 		rewritten = true
 	}
+	_, err := h.Daemon(ctx, nixSocket)
+	if err != nil && !enabled(h, socketUnit, "sockets.target") {
+		// Most often nothing is in the way: one command, which also reloads.
+		if _, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
+			if _, err := h.Daemon(ctx, nixSocket); err == nil {
+				return nil
+			}
+		}
+	}
 	cmds := [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", socketUnit}}
-	if _, err := h.Daemon(ctx, nixSocket); err != nil || rewritten {
+	if err != nil || rewritten {
 		// A socket that is stopped takes its stale file along; a service that still
 		// runs would keep the socket from starting.
 		cmds = append(cmds, []string{"systemctl", "stop", daemonUnit, socketUnit},

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,8 +38,12 @@ func systemd(h *hosttest.Host) *hosttest.Host {
 	return h
 }
 
+// enabling makes a systemd in which something is in the way of starting the socket at once.
 func enabling(h *hosttest.Host) {
-	h.On("systemctl enable --quiet "+socketUnit, func(host.Cmd) (host.Result, error) {
+	h.On("systemctl enable --quiet ", func(c host.Cmd) (host.Result, error) {
+		if slices.Contains(c.Args, "--now") {
+			return hosttest.Fails(1, "Socket service nix-daemon.service already active, refusing.")(c)
+		}
 		h.Put(unitDir+"/sockets.target.wants/"+socketUnit, "-> ../"+socketUnit)
 		return host.Result{}, nil
 	})
@@ -54,7 +59,12 @@ func unitFiles() files {
 }
 
 func TestUnitsAreRealFilesThatAreEnabledAndStarted(t *testing.T) {
-	h := systemd(daemonHost(t, nil))
+	h := daemonHost(t, nil)
+	h.On("systemctl enable --quiet --now "+socketUnit, func(host.Cmd) (host.Result, error) {
+		h.Put(unitDir+"/sockets.target.wants/"+socketUnit, "-> ../"+socketUnit)
+		h.OnDaemon = answering
+		return host.Result{}, nil
+	})
 	converges(t, h, daemonStep())
 	if h.Tree(socketFile, daemonFile) == "" || strings.Contains(h.Tree(socketFile, daemonFile), " -> ") {
 		t.Errorf("units:\n%s", h.Tree(unitDir))
@@ -62,9 +72,14 @@ func TestUnitsAreRealFilesThatAreEnabledAndStarted(t *testing.T) {
 	if text := h.Text(daemonFile); !strings.Contains(text, "ExecStart=@"+defaultProfile+"/bin/nix-daemon nix-daemon --daemon\n") {
 		t.Errorf("service:\n%s", text)
 	}
-	inOrder(t, h.Calls(), "run systemctl daemon-reload", "run systemctl enable", "run systemctl stop", "run systemctl start")
 	h.Forget()
 	nothingToDo(t, h, daemonStep())
+}
+
+func TestADaemonInTheWayOfTheSocketIsStoppedFirst(t *testing.T) {
+	h := systemd(daemonHost(t, nil))
+	converges(t, h, daemonStep())
+	inOrder(t, h.Calls(), "run systemctl daemon-reload", "run systemctl enable", "run systemctl stop", "run systemctl start")
 }
 
 func TestUnitsOfOursThatAnswerAreNotTouched(t *testing.T) {

@@ -144,7 +144,9 @@ func (d *diagnosis) checkStore(ctx context.Context, v host.View) error {
 			continue
 		}
 		reason := "is missing"
-		if err == nil {
+		if err != nil && d.collected(ctx, v, p.Path) {
+			continue
+		} else if err == nil {
 			hash, _, err := v.NarHash(ctx, p.Path)
 			if err != nil {
 				return fmt.Errorf("checking %s: %w", p.Path, err)
@@ -165,6 +167,13 @@ func (d *diagnosis) checkStore(ctx context.Context, v host.View) error {
 		d.Path = d.Receipt.Nix
 	}
 	return nil
+}
+
+// collected reports whether a path of the release went with the garbage: the
+// database knows Nix, so all that Nix needs, and not this path.
+func (d *diagnosis) collected(ctx context.Context, v host.View, path string) bool {
+	daemon, err := v.Daemon(ctx, nixSocket, d.Receipt.Nix, path)
+	return err == nil && slices.Equal(daemon.Unknown, []string{path})
 }
 
 // checkDB looks whether the store's database is there, can be read, and knows Nix

@@ -140,11 +140,21 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 		return err
 	}
 	receipt := nixReceipt{Version: r.Version, URL: r.URL, SHA256: r.SHA256}
+	var moves [][2]string
 	for i, info := range infos {
 		h.Progress(int64(i), int64(len(infos)), "paths")
-		if err := s.place(ctx, h, info); err != nil {
+		from, err := s.place(ctx, h, info)
+		if err != nil {
 			return err
 		}
+		if from != "" {
+			moves = append(moves, [2]string{from, info.Path})
+		}
+	}
+	if err := h.Move(moves...); err != nil {
+		return err
+	}
+	for _, info := range infos {
 		if v := versionOf(info.Path); v == r.Version && exists(h, info.Path+"/bin/nix-daemon") {
 			receipt.Nix = info.Path
 		}
@@ -185,36 +195,37 @@ func (nixInstall) dirs(h host.Host) error {
 	return nil
 }
 
-// place checks an unpacked path against its hash and moves it into the store,
-// unless it is there already. What is there and is not right is moved aside first.
-func (nixInstall) place(ctx context.Context, h host.Host, info host.PathInfo) error {
+// place checks an unpacked path against its hash and returns where it is to be
+// moved into the store from; "" if it is there already. What is there and is not
+// right is moved aside first.
+func (nixInstall) place(ctx context.Context, h host.Host, info host.PathInfo) (from string, err error) {
 	base := filepath.Base(info.Path)
 	if info.Path != nixStore+"/"+base {
-		return bootstrap.Misconfigured(".reginfo names %q, which is no store path", info.Path)
+		return "", bootstrap.Misconfigured(".reginfo names %q, which is no store path", info.Path)
 	}
 	if exists(h, info.Path) {
 		if hash, _, err := h.NarHash(ctx, info.Path); err == nil && hash == info.NarHash {
-			return nil
+			return "", nil
 		}
 	}
-	from := nixStaging + "/store/" + base
+	from = nixStaging + "/store/" + base
 	hash, size, err := h.NarHash(ctx, from)
 	if err != nil {
-		return fmt.Errorf("checking %s: %w", from, err)
+		return "", fmt.Errorf("checking %s: %w", from, err)
 	}
 	if hash != info.NarHash || size != info.NarSize {
-		return &host.DigestError{Name: info.Path, Want: info.NarHash, Got: hash}
+		return "", &host.DigestError{Name: info.Path, Want: info.NarHash, Got: hash}
 	}
 	if exists(h, info.Path) {
 		if err := h.MkdirAll(nixTrash, 0o700); err != nil {
-			return err
+			return "", err
 		}
 		aside := fmt.Sprintf("%s/%s.%d", nixTrash, base, h.Now().UnixNano())
 		if err := h.Rename(info.Path, aside); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return h.Rename(from, info.Path)
+	return from, nil
 }
 
 // asRoot is the environment in which root opens the store itself.
@@ -254,8 +265,15 @@ func unreadableDB(err error) bool {
 // profile makes the default profile lead to Nix. It is idempotent and heals a
 // profile whose target is not valid. A profile that "nix profile" manages is left to it.
 func (nixInstall) profile(ctx context.Context, h host.Host, nix, cacert string) error {
-	if nix == "" || exists(h, defaultProfile+"/manifest.json") {
+	if nix == "" {
 		return nil
+	}
+	if exists(h, defaultProfile+"/manifest.json") {
+		if leads(h, defaultProfile+"/bin/nix") {
+			return nil
+		}
+		return bootstrap.Hint(bootstrap.Refuse("%s is kept by \"nix profile\" and leads to no Nix", defaultProfile),
+			"add it there and run the same command again: sudo %s/bin/nix --extra-experimental-features 'nix-command flakes' profile install --profile %s %s", nix, defaultProfile, nix)
 	}
 	args := []string{nix + "/bin/nix-env", "--profile", defaultProfile, "--option", "substitute", "false", "--option", "post-build-hook", "", "--install", nix}
 	if cacert != "" {

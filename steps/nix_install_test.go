@@ -211,6 +211,13 @@ func TestAManagedProfileIsLeftToNixProfile(t *testing.T) {
 	converges(t, h, nixInstall{testFacts(), installConfig()}) // nix-env would be unexpected
 }
 
+func TestAManagedProfileWithoutNixIsRefused(t *testing.T) {
+	h := hosttest.New(t, with(nixFiles(), files{theEnv + "/manifest.json": "{}"}))
+	h.OnDaemon = answering
+	_ = h.Remove(theEnv + "/bin/nix")
+	refuses(t, apply(t, h, nixInstall{testFacts(), installConfig()}), bootstrap.ExitRefused, defaultProfile, "nix profile", "profile install --profile "+defaultProfile+" "+theNix)
+}
+
 func TestBuildUsersTakeFreeIDs(t *testing.T) {
 	h := hosttest.New(t, files{"/etc/group": "wsl:x:30000:\n", "/etc/passwd": "other:x:30001:1::/:/bin/sh\n", "/usr/sbin/nologin": "!0755 x"})
 	text := sysusers(h)

@@ -38,7 +38,8 @@ func wantedRelease(f distro.Facts, c Config, s nixState) (release, error) {
 		sum, pinned = strings.ToLower(c.NixSHA256), false
 	}
 	if sum == "" {
-		return release{}, bootstrap.Misconfigured("no SHA-256 is known for Nix %s on %s: give it with --nix-sha256", version, f.System)
+		return release{}, bootstrap.Hint(bootstrap.Misconfigured("no SHA-256 is known for Nix %s on %s: give it with --nix-sha256", version, f.System),
+			"the digest stands beside the release: %s.sha256", releaseURL(c.NixURL, version, f.System))
 	}
 	return release{version, releaseURL(c.NixURL, version, f.System), sum, pinned}, nil
 }

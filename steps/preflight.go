@@ -34,7 +34,7 @@ func (s preflight) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 		return nil, bootstrap.Hint(bootstrap.Misconfigured("this is WSL 1, whose kernel Nix cannot work with"), "in Windows: wsl.exe --set-version <distribution> 2")
 	}
 	if s.f.System != "x86_64-linux" && s.f.System != "aarch64-linux" {
-		return nil, bootstrap.Misconfigured("there is no Nix release for %s", s.f.Arch)
+		return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no Nix release for %s", s.f.Arch), "use a host with an x86_64 or aarch64 processor and a 64-bit system")
 	}
 	if err := s.home(v); err != nil {
 		return nil, err
@@ -49,11 +49,12 @@ func (s preflight) home(v host.View) error {
 	uid, ok := owner(v, s.c.Home)
 	switch {
 	case !ok:
-		return bootstrap.Misconfigured("the home directory %s of user %s does not exist", s.c.Home, s.c.User)
+		return bootstrap.Hint(bootstrap.Misconfigured("the home directory %s of user %s does not exist", s.c.Home, s.c.User), "make it (sudo mkhomedir_helper %s), or name another user with --user", s.c.User)
 	case uid != s.c.UID:
-		return bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the home directory %s belongs to user id %d, not to %s (%d)", s.c.Home, uid, s.c.User, s.c.UID))
+		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the home directory %s belongs to user id %d, not to %s (%d)", s.c.Home, uid, s.c.User, s.c.UID)),
+			"name the user whose home it is with --user, or give it back: sudo chown %s: %s", s.c.User, s.c.Home)
 	}
-	for _, dir := range []string{s.c.StateHome, s.c.ConfigHome, s.c.CacheHome} {
+	for _, dir := range []string{s.c.StateHome, s.c.ConfigHome, s.c.DataHome, s.c.CacheHome} {
 		if uid, ok := owner(v, dir); ok && uid != s.c.UID {
 			return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("%s belongs to user id %d, not to %s", dir, uid, s.c.User)),
 				"sudo chown -R %s: %s", s.c.User, dir)

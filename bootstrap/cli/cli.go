@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,8 +85,16 @@ func (io IO) getenv(name string) string {
 
 // unicode reports whether the locale can show signs that are not ASCII.
 func (io IO) unicode() bool {
-	locale := io.getenv("LC_ALL") + io.getenv("LC_CTYPE") + io.getenv("LANG")
+	locale := cmp.Or(io.getenv("LC_ALL"), io.getenv("LC_CTYPE"), io.getenv("LANG"))
 	return strings.Contains(strings.ToUpper(strings.ReplaceAll(locale, "-", "")), "UTF8")
+}
+
+// arrow comes before what can be done.
+func (io IO) arrow() string {
+	if io.unicode() {
+		return "→"
+	}
+	return "->"
 }
 
 // Main runs the program and returns its exit code.
@@ -113,11 +122,7 @@ func Main(args []string, io IO) int {
 	if err != nil {
 		fmt.Fprintln(io.Err, "movein:", err)
 		if hint := bootstrap.HintOf(err); hint != "" {
-			arrow := "->"
-			if io.unicode() {
-				arrow = "→"
-			}
-			fmt.Fprintln(io.Err, " ", arrow, hint)
+			fmt.Fprintln(io.Err, " ", io.arrow(), hint)
 		}
 		if slices.Contains(args, "--json") && slices.Contains([]string{"apply", "plan"}, cmd.Name()) {
 			report.JSON(io.Out)(refused(err))
@@ -204,8 +209,8 @@ func Version() string {
 			dirty = "-dirty"
 		}
 	}
-	switch {
-	case version == "" || version == "(devel)":
+	switch version {
+	case "", "(devel)":
 		version = "devel"
 		if revision != "" {
 			version += " (" + revision + dirty + ")"

@@ -220,10 +220,14 @@ func (s *session) openLog() (bootstrap.Sink, io.Closer, error) {
 }
 
 func (s *session) textOptions() report.TextOptions {
+	level := s.opt.logLevel
+	if s.opt.verbose && (s.flags == nil || !s.flags.Changed("log-level")) {
+		level = "" // as verbose says
+	}
 	return report.TextOptions{
 		Color:   s.io.Width > 0 && s.io.getenv("NO_COLOR") == "" && s.io.getenv("TERM") != "dumb",
 		Unicode: s.io.unicode(),
-		Verbose: s.opt.verbose, DryRun: s.opt.dryRun, Level: s.opt.logLevel, Width: s.io.Width,
+		Verbose: s.opt.verbose, DryRun: s.opt.dryRun, Level: level, Width: s.io.Width,
 	}
 }
 

@@ -118,11 +118,11 @@ func (s *session) printStatus(st status) {
 		if e.Status == bootstrap.Failed {
 			fmt.Fprintf(w, "    %s: %s\n", e.Step, e.Reason)
 			if e.Hint != "" {
-				fmt.Fprintf(w, "      → %s\n", e.Hint)
+				fmt.Fprintf(w, "      %s %s\n", s.io.arrow(), e.Hint)
 			}
 		}
 	}
-	fmt.Fprintln(w, "  → movein apply")
+	fmt.Fprintf(w, "  %s movein apply\n", s.io.arrow())
 }
 
 func parenthesis(s string) string {
@@ -170,7 +170,7 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 			fmt.Fprintf(s.io.Out, "  %-14s why: %s\n", "", f.Why)
 		}
 		if f.Mend != "" {
-			fmt.Fprintf(s.io.Out, "  %-14s → %s\n", "", f.Mend)
+			fmt.Fprintf(s.io.Out, "  %-14s %s %s\n", "", s.io.arrow(), f.Mend)
 		}
 	}
 	if bad {

@@ -72,6 +72,8 @@ func read(t *testing.T, dir string) map[string]string {
 		case fi.Mode()&fs.ModeSymlink != 0:
 			to, _ := os.Readlink(file)
 			files[name] = "-> " + to
+		case !fi.Mode().IsRegular():
+			files[name] = fi.Mode().String()
 		default:
 			b, err := os.ReadFile(file)
 			if err != nil {
@@ -175,7 +177,7 @@ func sound(t *testing.T, dir string) {
 	if s := run(t, dir, "status", "--porcelain"); s != "" {
 		t.Errorf("git status in %s:\n%s", dir, s)
 	}
-	for _, name := range []string{"index.lock", markName, "movein-temp", "movein-index", "movein-checkout.d"} {
+	for _, name := range []string{"index.lock", "movein-temp", "movein-index", "movein-checkout.d"} {
 		absent(t, filepath.Join(dir, ".git", name))
 	}
 }

@@ -22,11 +22,7 @@ import (
 // work tree is between the commits, as after a kill, and the next checkout goes on.
 func (c *checkout) apply(done func() error) error {
 	r := c.w.repo
-	unlock, err := lockIndex(r.gitDir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	defer c.unlock()
 	if err := c.openStaging(); err != nil {
 		return err
 	}
@@ -46,6 +42,10 @@ func (c *checkout) apply(done func() error) error {
 			return err
 		}
 	}
+	if err := c.root.RemoveAll(c.staging); err != nil {
+		return err
+	}
+	c.cut("unstaging")
 	if err := syncFileSystem(r.dir); err != nil {
 		return err
 	}
@@ -53,15 +53,14 @@ func (c *checkout) apply(done func() error) error {
 		return err
 	}
 	c.cut("index")
+	// Once HEAD's commit has moved nobody may call again, so nothing may be left by then that would hinder git.
+	c.unlock()
+	c.cut("unlock")
 	if err := done(); err != nil {
 		return err
 	}
 	c.cut("commit")
-	if err := os.Remove(filepath.Join(r.gitDir, markName)); err != nil {
-		return err
-	}
-	c.cut("unmark")
-	return c.root.RemoveAll(c.staging)
+	return r.unmark()
 }
 
 // mark is the content of the mark: the commits that were pending, and now this one.

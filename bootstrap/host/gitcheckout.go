@@ -23,7 +23,7 @@ const stagingName = ".movein-checkout"
 // same commit or another, ends as if it had not been: nothing is written before
 // all has been checked; then the mark is written, which names the commit; then
 // old files are removed and new ones are written, each by a rename; then the index
-// is, and last HEAD's commit moves and the mark goes. While there is a mark that
+// is; then the lock goes, HEAD's commit moves, and the mark goes. While there is a mark that
 // began at HEAD's commit, each path may be as in HEAD or as in a commit the mark
 // names, and whatever is neither is the user's and stops the checkout.
 type checkout struct {
@@ -39,33 +39,48 @@ type checkout struct {
 	seen    map[string]onDisk // each path of target, as checked or as written
 	root    *os.Root
 	staging string
+	unlock  func()
 	cut     func(at string) // called between any two changes; for tests
 }
 
 // planCheckout checks everything and changes nothing. Errors: a *CollisionError,
 // or one that names tracked files that differ from HEAD.
+//
+// The index is locked from here to the end of apply, which is to be called if
+// there is no error.
 func planCheckout(r *gitRepo, from, to plumbing.Hash, cut func(string)) (*checkout, error) {
-	w, err := readWorkTree(r)
+	unlock, err := lockIndex(r.gitDir)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range w.index {
+	c := &checkout{from: from, to: to, cut: cut, seen: map[string]onDisk{}, unlock: unlock}
+	if err := c.plan(r); err != nil {
+		unlock()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *checkout) plan(r *gitRepo) (err error) {
+	if c.w, err = readWorkTree(r); err != nil {
+		return err
+	}
+	for _, e := range c.w.index {
 		if e.SkipWorktree {
-			return nil, errors.New("it is a sparse checkout, which only git itself can update")
+			return errors.New("it is a sparse checkout, which only git itself can update")
 		}
 	}
-	c := &checkout{w: w, from: from, to: to, cut: cut, seen: map[string]onDisk{}}
-	if c.head, err = r.tree(from); err != nil {
-		return nil, err
+	if c.head, err = r.tree(c.from); err != nil {
+		return err
 	}
-	if c.target, err = r.tree(to); err != nil {
-		return nil, err
+	if c.target, err = r.tree(c.to); err != nil {
+		return err
 	}
-	c.pending, c.also = r.interrupted(from)
+	c.pending, c.also = r.interrupted(c.from)
 	if err := c.checkClean(); err != nil {
-		return nil, err
+		return err
 	}
-	return c, c.compare()
+	return c.compare()
 }
 
 // checkClean refuses changes to tracked files.

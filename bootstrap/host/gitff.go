@@ -55,7 +55,7 @@ func (r *gitRepo) fastForward(ctx context.Context, remote Remote, commit string,
 		return err
 	}
 	if pending, _ := r.interrupted(from); from == to && len(pending) == 0 {
-		return nil
+		return r.unmark() // a run may have been killed when only that was left to do
 	}
 	c, err := planCheckout(r, from, to, cut)
 	if err != nil {

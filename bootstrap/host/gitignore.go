@@ -16,7 +16,7 @@ import (
 // order of directory. A repository inside the work tree is listed as "dir/" and
 // not looked into, and neither are ignored directories. Directories that cannot
 // be read are left out, as by git status.
-func (w *workTree) untracked(known func(name string) bool, max int) ([]string, error) {
+func (w *workTree) untracked(known func(name string, isDir bool) bool, max int) ([]string, error) {
 	l := &untrackedList{w: w, known: known, max: max}
 	patterns := readIgnore(w.repo.excludesFile(), nil)
 	patterns = append(patterns, readIgnore(filepath.Join(w.repo.commonDir, "info", "exclude"), nil)...)
@@ -26,7 +26,7 @@ func (w *workTree) untracked(known func(name string) bool, max int) ([]string, e
 
 type untrackedList struct {
 	w     *workTree
-	known func(name string) bool
+	known func(name string, isDir bool) bool
 	max   int
 	names []string
 }
@@ -49,7 +49,7 @@ func (l *untrackedList) walk(dir []string, patterns []gitignore.Pattern) error {
 		}
 		at := append(dir[:len(dir):len(dir)], e.Name())
 		name := strings.Join(at, "/")
-		if e.Name() == ".git" || len(dir) == 0 && e.Name() == stagingName || l.known(name) || ignored.Match(at, e.IsDir()) {
+		if e.Name() == ".git" || len(dir) == 0 && e.Name() == stagingName || l.known(name, e.IsDir()) || ignored.Match(at, e.IsDir()) {
 			continue
 		}
 		switch {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 const lockText = "movein\n"
 
 // lockIndex keeps git, which only looks whether index.lock exists, and other
-// runs of movein from changing the work tree.
+// runs of movein from changing the work tree. unlock may be called twice.
 func lockIndex(gitDir string) (unlock func(), err error) {
 	name := filepath.Join(gitDir, "index.lock")
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
@@ -36,7 +37,7 @@ func lockIndex(gitDir string) (unlock func(), err error) {
 		os.Remove(name)
 		return nil, fmt.Errorf("locking %s: %w", name, err)
 	}
-	return func() { os.Remove(name); f.Close() }, nil
+	return sync.OnceFunc(func() { os.Remove(name); f.Close() }), nil
 }
 
 // takeOver opens a lock that a killed movein left.

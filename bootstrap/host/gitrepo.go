@@ -163,6 +163,10 @@ func (r *gitRepo) head() (branch string, commit plumbing.Hash, err error) {
 func (r *gitRepo) ref(name plumbing.ReferenceName) (plumbing.Hash, error) {
 	ref, err := r.store.Reference(name)
 	if errors.Is(err, plumbing.ErrReferenceNotFound) {
+		// An empty file, as a power cut leaves it, must not pass for a branch without a commit.
+		if fi, err := os.Stat(filepath.Join(r.commonDir, name.String())); err == nil && !fi.IsDir() {
+			return plumbing.ZeroHash, fmt.Errorf("%s is empty or damaged", name)
+		}
 		return plumbing.ZeroHash, nil
 	}
 	if err != nil {
@@ -208,38 +212,50 @@ const (
 
 // ancestor asks whether old is new or an ancestor of it.
 func (r *gitRepo) ancestor(old, new plumbing.Hash) (ancestry, error) {
-	if old == new || old.IsZero() {
+	if old.IsZero() {
 		return isAncestor, nil
 	}
-	seen, cut := map[plumbing.Hash]bool{new: true}, []plumbing.Hash(nil)
-	for todo := []plumbing.Hash{new}; len(todo) > 0; {
-		h := todo[0]
-		todo = todo[1:]
-		c, err := object.GetCommit(r.store, h)
-		if err != nil {
-			return unknownAncestry, fmt.Errorf("reading commit %s: %w", h, err)
+	found, cut, err := r.history(new, old)
+	if err != nil {
+		return unknownAncestry, err
+	}
+	if found[old] {
+		return isAncestor, nil
+	}
+	if len(cut) == 0 {
+		return notAncestor, nil
+	}
+	// Where history was cut at an ancestor of old, old cannot be behind the cut.
+	before, _, err := r.history(old, plumbing.ZeroHash)
+	for _, h := range cut {
+		if err == nil && !before[h] {
+			return unknownAncestry, nil
 		}
-		if r.shallow[h] {
-			cut = append(cut, h)
+	}
+	return notAncestor, err
+}
+
+// history returns the commits that can be reached from one, itself included,
+// until stop is found, and those of them whose parents are not here.
+func (r *gitRepo) history(from, stop plumbing.Hash) (seen map[plumbing.Hash]bool, cut []plumbing.Hash, err error) {
+	seen = map[plumbing.Hash]bool{from: true}
+	for todo := []plumbing.Hash{from}; len(todo) > 0 && !seen[stop]; todo = todo[1:] {
+		c, err := object.GetCommit(r.store, todo[0])
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading commit %s: %w", todo[0], err)
+		}
+		if r.shallow[c.Hash] {
+			cut = append(cut, c.Hash)
 			continue
 		}
 		for _, p := range c.ParentHashes {
-			if p == old {
-				return isAncestor, nil
-			}
 			if !seen[p] {
 				seen[p] = true
 				todo = append(todo, p)
 			}
 		}
 	}
-	// Where history was cut at an ancestor of old, old cannot be behind the cut.
-	for _, h := range cut {
-		if a, err := r.ancestor(h, old); err != nil || a != isAncestor {
-			return unknownAncestry, nil
-		}
-	}
-	return notAncestor, nil
+	return seen, cut, nil
 }
 
 // gitEntry is one path of a tree. The zero value is a path that is not there.

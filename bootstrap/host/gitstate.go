@@ -2,13 +2,16 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
@@ -89,7 +92,10 @@ func (r *gitRepo) changes(head plumbing.Hash) (dirty, untracked []string, err er
 	for _, d := range diffs {
 		dirty = append(dirty, d.path)
 	}
-	known := func(name string) bool {
+	known := func(name string, isDir bool) bool {
+		if isDir {
+			return w.staged(name).mode == filemode.Submodule
+		}
 		if w.index[name] != nil || w.conflicts[name] {
 			return true
 		}
@@ -170,6 +176,15 @@ func (r *gitRepo) interrupted(head plumbing.Hash) (commits []plumbing.Hash, tree
 		}
 	}
 	return commits, trees
+}
+
+// unmark removes the mark of a checkout that has ended, if there is one.
+func (r *gitRepo) unmark() error {
+	err := os.Remove(filepath.Join(r.gitDir, markName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // writeGitFile writes a file below a git directory whole or not at all.

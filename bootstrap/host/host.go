@@ -115,6 +115,10 @@ type Writer interface {
 	Symlink(target, name string) error
 	// Rename renames; it never replaces a non-empty directory.
 	Rename(from, to string) error
+	// Move renames all of the pairs (from, to), as Rename does, and syncs once.
+	Move(pairs ...[2]string) error
+	// Sync makes everything written to the file system that name is on safe from a power loss.
+	Sync(name string) error
 	// Own sets owner, group and mode of a file or directory.
 	Own(name string, uid, gid int, perm fs.FileMode) error
 	// Remove removes one file, link or whole tree of movein's own making.

@@ -167,6 +167,22 @@ func (r Real) Rename(from, to string) error {
 	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(from)))
 }
 
+// Move implements Writer.
+func (r Real) Move(pairs ...[2]string) error {
+	for _, p := range pairs {
+		if err := os.Rename(r.path(p[0]), r.path(p[1])); err != nil {
+			return err
+		}
+	}
+	if len(pairs) == 0 {
+		return nil
+	}
+	return r.Sync(filepath.Dir(pairs[0][1]))
+}
+
+// Sync implements Writer.
+func (r Real) Sync(name string) error { return SyncFS(r.full(name)) }
+
 // Remove implements Writer. Directories without a write bit, as the Nix store
 // has them, are made writable first; nothing is followed.
 func (r Real) Remove(name string) error {

@@ -78,6 +78,19 @@ func (h *Host) Rename(from, to string) error {
 	return h.change("rename", from, from+" -> "+to, func() error { return h.real.Rename(from, to) })
 }
 
+// Move implements host.Writer.
+func (h *Host) Move(pairs ...[2]string) error {
+	for _, p := range pairs {
+		if err := h.Rename(p[0], p[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sync implements host.Writer. It is not in the Log.
+func (h *Host) Sync(string) error { return nil }
+
 // Own implements host.Writer. The owner only goes into Owners.
 func (h *Host) Own(name string, uid, _ int, perm fs.FileMode) error {
 	return h.change("own", name, name, func() error {

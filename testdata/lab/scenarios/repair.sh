@@ -157,11 +157,12 @@ kind "links of another generation" "home-activate" "leads to another generation"
 	'gen=$(readlink ~/.local/state/nix/profiles/home-manager-2-link); for f in host aliases; do ln -sfn "$gen/home-files/.config/hostlab/$f" ~/.config/hostlab/$f; done'
 kind "profile lost" "home-activate" "is not the active generation" 'rm ~/.local/state/nix/profiles/home-manager'
 kind "garbage collector's root lost" "home-build" "garbage collector" 'rm -r ~/.local/state/movein/gcroots'
-kind "generation deleted from the store" "home-build" "no longer in the store" 'sudo rm -rf "$(readlink -f ~/.local/state/nix/profiles/home-manager)"'
+kind "generation deleted from the store" "home-build nix-install" "no longer in the store" 'sudo rm -rf "$(readlink -f ~/.local/state/nix/profiles/home-manager)"'
 kind "generation's link lost" "home-activate" "is not the active generation" 'rm ~/.local/state/nix/profiles/home-manager-1-link' true 'profiles/home-manager'
 kind "all profiles of the home lost" "home-activate" "is not the active generation" 'rm -r ~/.local/state/nix' true 'profiles/home-manager'
-kind "generation collected as garbage" "home-activate home-build" "no longer in the store" \
-	'rm -r ~/.local/state/nix ~/.local/state/movein/gcroots; nix-store --gc >/dev/null 2>&1'
+kind "generation collected as garbage, and what Nix does not need" "home-activate home-build" "no longer in the store" \
+	'rm -r ~/.local/state/nix ~/.local/state/movein/gcroots; nix-store --gc >/dev/null 2>&1' \
+	true 'profiles/home-manager|nix/gc-socket'
 
 # -- the repository
 kind "clone's HEAD detached" "home-repo" "detached" 'cat $repo/.git/refs/heads/main >$repo/.git/HEAD.new; mv $repo/.git/HEAD.new $repo/.git/HEAD'
@@ -180,4 +181,12 @@ kind "everything at once" "home-activate home-build home-repo nix-config nix-dae
 	sudo systemctl disable --quiet --now nix-daemon.socket nix-daemon.service
 	sudo rm -rf /nix/var/nix/db $profiles/default $units/nix-daemon.* "$(lib libsodium)" /etc/nix ~/.config/hostlab ~/.config/home-manager
 	sudo gpasswd -M "" nixbld; rm -rf ~/.cache/movein ~/.local/state/nix' true 'etc/nix/nix\.conf'
+# -- and what is no damage
+kind "another Nix in the default profile, ours collected" "home-build" "Nix changed" '
+	old=$(lib nix-2); sudo cp -r "$old" /tmp/nix-2.99.0; new=$(sudo "$old/bin/nix-store" --add /tmp/nix-2.99.0)
+	sudo "$old/bin/nix-env" --quiet --profile $profiles/default --set "$new"
+	sudo "$old/bin/nix-env" --quiet --profile $profiles/default --delete-generations old
+	sudo "$new/bin/nix-store" --delete "$(ls -d $store/*-user-environment)" "$old" >/dev/null' \
+	'[ "$(readlink $profiles/default)" = default-2-link ]; [ ! -e $store/*-nix-2.3* ]' '^/nix/store|profiles/default|nix/gc-socket'
+KINDS=$((KINDS - 1))
 figure repair "$KINDS" kinds
