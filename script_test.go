@@ -89,7 +89,7 @@ func summary(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // varying is what differs between two runs that do the same.
-var varying = regexp.MustCompile(`"time":"[^"]*"|"duration_ms":[0-9]+`)
+var varying = regexp.MustCompile(`"time":"[^"]*"|"duration_ms":[0-9]+|store/[0-9a-z]{32}`)
 
 // events writes stdout to a file, without what differs between runs.
 func events(ts *testscript.TestScript, _ bool, args []string) {
@@ -98,8 +98,8 @@ func events(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	lines(ts)
 	text := varying.ReplaceAllStringFunc(ts.ReadFile("stdout"), func(s string) string {
-		name, _, _ := strings.Cut(s, ":")
-		return name + `:…`
+		end := strings.IndexAny(s, ":/") + 1
+		return s[:end] + "…"
 	})
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }

@@ -170,6 +170,10 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 	if receipt.Nix == "" {
 		return bootstrap.Misconfigured("%s holds no package nix-%s", r.URL, r.Version)
 	}
+	// First the receipt: a run that is cut short after it knows what it was about.
+	if err := writeReceipt(h, receipt); err != nil {
+		return err
+	}
 	if err := s.loadDB(ctx, h, receipt.Nix, data, d.DB == dbUnreadable); err != nil {
 		return err
 	}
@@ -179,7 +183,7 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 			return err
 		}
 	}
-	return writeReceipt(h, receipt)
+	return nil
 }
 
 // dirs makes the directories of a multi-user Nix, as the official installer does.
