@@ -172,8 +172,9 @@ func (r *Remote) Do(ctx context.Context, s Step, dry bool, tell Sink) Event {
 		delete(r.calls, name)
 		r.mu.Unlock()
 	}()
+	const again = "run the same command again: it goes on from there"
 	if err := r.send(order{Step: name, Dry: dry}); err != nil {
-		return fail(fmt.Errorf("telling the %s half: %w", r.Name, err))
+		return fail(Hint(fmt.Errorf("telling the %s half: %w", r.Name, err), again))
 	}
 	for {
 		select {
@@ -187,7 +188,7 @@ func (r *Remote) Do(ctx context.Context, s Step, dry bool, tell Sink) Event {
 			if r.end != nil { // its exit code and hint are about getting to be root, which it was
 				err = fmt.Errorf("%w: %v", err, r.end) //nolint:errorlint // see above
 			}
-			return fail(err)
+			return fail(Hint(err, again))
 		}
 	}
 }

@@ -12,6 +12,8 @@ import "strings"
 func wsl(t *tree, container string) int {
 	kernel := t.read("proc/sys/kernel/osrelease")
 	switch {
+	case t.has("run/WSL") && strings.Contains(kernel, "microsoft"):
+		return 2 // in whatever else it is: containers do not get that directory
 	case container != "":
 		return 0
 	case strings.Contains(kernel, "Microsoft"):

@@ -31,7 +31,6 @@ const (
 const ownConfText = ownMark + `. Your own settings go into nix.conf: what stands
 # after its line "` + includeLine + `" wins.
 extra-experimental-features = nix-command flakes
-max-jobs = auto
 `
 
 // profileHookText puts Nix into the PATH of login shells. It is harmless when /nix is not mounted.

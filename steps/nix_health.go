@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,6 +69,9 @@ func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (di
 		d.add("install", "Nix", installs(f, c))
 	case d.Kind == nixUnmounted:
 		return d, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitFailed, fmt.Errorf("the Nix store is not mounted at /nix")), "mount it (systemctl start nix.mount), then run the same command again")
+	case d.Kind == nixSingle && d.Bin == "":
+		return d, bootstrap.Hint(bootstrap.Refuse("the store %s belongs to a user, and there is no Nix to use it with", nixStore),
+			"install Nix as that user again, or move the store away (sudo mv /nix /nix.old), then run the same command again")
 	case d.repairable():
 		d.checkDirs(v)
 		if err := d.checkStore(ctx, v); err != nil {
@@ -97,7 +100,7 @@ func installs(f distro.Facts, c Config) string {
 	}
 	version := cmp.Or(c.NixVersion, embed.DefaultNix)
 	if c.NixSource == "auto" && distroHasNix(f) {
-		return version + ", or the distribution's if the official host cannot be reached"
+		return version + ", else the distribution's"
 	}
 	return version
 }
@@ -211,7 +214,7 @@ func (d *diagnosis) askDB(ctx context.Context, v host.View, generation string) {
 	}
 	daemon, err := v.Daemon(ctx, nixSocket, asked...)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ECONNREFUSED), timedOut(err):
 		// It does not run, or hangs: nix-daemon's business.
 	case err != nil && d.Path != "":
 		// The daemon is there and does not tell: it could not open the store, or not read of it.
@@ -269,4 +272,10 @@ func groupMembers(text, group string) (members []string, found bool) {
 		}
 	}
 	return nil, false
+}
+
+// timedOut reports whether err says that an answer did not come in time.
+func timedOut(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }

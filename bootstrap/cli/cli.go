@@ -183,9 +183,10 @@ configuration for this user and host. The same command, run again, repairs it.
 
 func newVersion(io IO) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArgs,
+		Use:     "version",
+		Short:   "Print the version",
+		Example: `  movein version`,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Fprintln(io.Out, "movein", Version())
 			return nil

@@ -315,6 +315,8 @@ func (s *session) account() host.Account {
 }
 
 func newConfigHelp() *cobra.Command {
+	all := pflag.NewFlagSet("settings", pflag.ContinueOnError)
+	new(session).addFlags(all)
 	return &cobra.Command{
 		Use:   "config",
 		Short: "Where settings come from, and which there are",
@@ -336,6 +338,11 @@ environment. Two tables are in files only:
   [[verify]]                         # must hold after every run
   name = "git is there"
   run  = ["git", "--version"]
-  hint = "add git to home.packages"`,
+  hint = "add git to home.packages"
+
+The settings (--config itself is none):
+
+` + strings.TrimRight(all.FlagUsages(), "\n"),
+		Example: `  movein plan --config other.toml     try another file`,
 	}
 }

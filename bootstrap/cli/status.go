@@ -140,6 +140,8 @@ func newDoctor(io IO) *cobra.Command {
 		Long: `doctor looks at the host and at what movein manages on it, and names for each finding
 what it is, why it matters, and the command that mends it. It changes nothing.
 Exit code 1 if something is wrong that would stop a run.`,
+		Example: `  movein doctor
+  movein doctor --offline             ask no server either`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.doctor(cmd.Context(), cmd, args) },
 	}

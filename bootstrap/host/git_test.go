@@ -182,6 +182,14 @@ func sound(t *testing.T, dir string) {
 	}
 }
 
+// vouched checks that git need not read any file to find it unchanged. To be called before sound.
+func vouched(t *testing.T, dir string) {
+	t.Helper()
+	if s := run(t, dir, "diff-files", "--name-only"); s != "" {
+		t.Errorf("the index of %s does not vouch for:\n%s", dir, s)
+	}
+}
+
 var someFiles = map[string]string{
 	"flake.nix": "{ }\n", "bin/run": "+x #!/bin/sh\n", "link": "-> bin/run", "out": "-> /etc/passwd", "a/b/c/d": "deep\n", "empty/.keep": "\n",
 }
@@ -279,6 +287,7 @@ func TestCloneRepo(t *testing.T) {
 			_, err := CloneRepo(t.Context(), Remote{URL: url, Branch: branch}, dir, func(string) { lines++ })
 			must(t, err)
 			same(t, read(t, dir), someFiles)
+			vouched(t, dir)
 			sound(t, dir)
 			left, _ := os.ReadDir(parent)
 			if len(left) != 2 {

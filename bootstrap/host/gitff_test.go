@@ -61,6 +61,8 @@ func TestFastForward(t *testing.T) {
 			want := maps.Clone(after)
 			want["untracked"], want["deep/mine"] = "mine\n", "mine\n"
 			same(t, read(t, dir), want)
+			absent(t, filepath.Join(dir, "deep/er"))
+			vouched(t, dir)
 		}
 		hits := u.hits.Load()
 		must(t, FastForward(t.Context(), dir, u.remote(), tip))
@@ -360,6 +362,40 @@ func TestFastForwardKilled(t *testing.T) {
 		t.Errorf("only %d points", points)
 	}
 	t.Logf("killed at %d points", points)
+}
+
+// What the user writes while a checkout runs is kept.
+func TestFastForwardEditedMeanwhile(t *testing.T) {
+	u := newUpstream(t)
+	u.step(t, before)
+	pristine := u.clone(t)
+	tip := u.step(t, after)
+	for name, content := range map[string]string{"changed": "mine\n", "new": "mine\n", "gone": "mine\n", "dir/mine": "mine\n", "deep/new": "-> /tmp"} {
+		dir := filepath.Join(t.TempDir(), "home")
+		if out, err := exec.Command("cp", "-a", pristine, dir).CombinedOutput(); err != nil {
+			t.Fatal(string(out))
+		}
+		err := fastForward(t.Context(), dir, u.remote(), tip, func(point string) {
+			if point == "mark" {
+				write(t, dir, map[string]string{name: content})
+			}
+		})
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if got := read(t, dir)[name]; got != content {
+			t.Errorf("%s: %q", name, got)
+		}
+		if old, tracked := before[name]; tracked {
+			content = old
+		} else {
+			content = ""
+		}
+		write(t, dir, map[string]string{name: content})
+		must(t, FastForward(t.Context(), dir, u.remote(), tip))
+		same(t, read(t, dir), after)
+		sound(t, dir)
+	}
 }
 
 // Killing the second run as well, at a later commit, leaves three generations of files.

@@ -13,7 +13,6 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
@@ -256,58 +255,6 @@ func (r *gitRepo) history(from, stop plumbing.Hash) (seen map[plumbing.Hash]bool
 		}
 	}
 	return seen, cut, nil
-}
-
-// gitEntry is one path of a tree. The zero value is a path that is not there.
-type gitEntry struct {
-	mode filemode.FileMode
-	hash plumbing.Hash
-}
-
-// tree reads all files, links and submodules of a commit, by slash-separated
-// path; the zero commit has none. Names that could leave the work tree or reach
-// into a repository are an error.
-func (r *gitRepo) tree(commit plumbing.Hash) (map[string]gitEntry, error) {
-	files := map[string]gitEntry{}
-	if commit.IsZero() {
-		return files, nil
-	}
-	c, err := object.GetCommit(r.store, commit)
-	if err != nil {
-		return nil, fmt.Errorf("reading commit %s: %w", commit, err)
-	}
-	return files, r.addTree(files, "", c.TreeHash)
-}
-
-func (r *gitRepo) addTree(files map[string]gitEntry, prefix string, hash plumbing.Hash) error {
-	t, err := object.GetTree(r.store, hash)
-	if err != nil {
-		return fmt.Errorf("reading tree %s: %w", hash, err)
-	}
-	for _, e := range t.Entries {
-		if !safeName(e.Name) {
-			return fmt.Errorf("reading tree %s: %q is not a name for a file in a work tree", hash, prefix+e.Name)
-		}
-		switch e.Mode {
-		case filemode.Dir:
-			if err := r.addTree(files, prefix+e.Name+"/", e.Hash); err != nil {
-				return err
-			}
-		case filemode.Deprecated:
-			files[prefix+e.Name] = gitEntry{filemode.Regular, e.Hash}
-		case filemode.Regular, filemode.Executable, filemode.Symlink, filemode.Submodule:
-			files[prefix+e.Name] = gitEntry{e.Mode, e.Hash}
-		default:
-			return fmt.Errorf("reading tree %s: %s has mode %o", hash, prefix+e.Name, e.Mode)
-		}
-	}
-	return nil
-}
-
-// safeName follows verify_path of git's read-cache.c.
-func safeName(name string) bool {
-	return name != "" && name != "." && name != ".." && !strings.EqualFold(name, ".git") &&
-		!strings.EqualFold(name, "git~1") && !strings.ContainsAny(name, "/\x00")
 }
 
 func exists(name string) bool {

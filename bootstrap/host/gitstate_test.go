@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/format/index"
 )
 
 func TestRepoState(t *testing.T) {
@@ -137,6 +140,41 @@ func TestRepoState(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		})
+	}
+}
+
+// A file whose metadata are those in the index is trusted if it is older than the index, and only then.
+func TestRepoStateRacy(t *testing.T) {
+	u := newUpstream(t)
+	u.commit(t, someFiles)
+	dir := u.clone(t)
+	file, indexFile := filepath.Join(dir, "flake.nix"), filepath.Join(dir, ".git/index")
+	dirty := func(indexTime time.Time) string {
+		must(t, os.Chtimes(indexFile, indexTime, indexTime))
+		r, err := RepoState(t.Context(), dir)
+		must(t, err)
+		return fmt.Sprint(r.Dirty)
+	}
+	must(t, os.WriteFile(file, []byte("{x}\n"), 0o644)) // in place and of the same size
+	fi, err := os.Lstat(file)
+	must(t, err)
+	if got := dirty(fi.ModTime().Add(time.Second)); got != "[flake.nix]" {
+		t.Errorf("changed since the index was written: %s", got)
+	}
+	b, err := os.ReadFile(indexFile)
+	must(t, err)
+	var idx index.Index
+	must(t, index.NewDecoder(bytes.NewReader(b)).Decode(&idx))
+	e, err := idx.Entry("flake.nix")
+	must(t, err)
+	vouch(e, fi) // as if the change had come in the moment in which the index was written
+	var out bytes.Buffer
+	must(t, index.NewEncoder(&out).Encode(&idx))
+	must(t, os.WriteFile(indexFile, out.Bytes(), 0o644))
+	for after, want := range map[time.Duration]string{-time.Second: "[flake.nix]", 0: "[flake.nix]", time.Second: "[]"} {
+		if got := dirty(fi.ModTime().Add(after)); got != want {
+			t.Errorf("index written %v after the file: %s, want %s", after, got, want)
+		}
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
-	"strings"
 	"syscall"
 	"time"
 
@@ -157,8 +156,6 @@ func (w *workTree) identify(name, file string, fi fs.FileInfo) (gitEntry, error)
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		e.mode = filemode.Symlink
-	case !w.fileMode && old != nil && old.Mode.IsRegular():
-		e.mode = old.Mode
 	case !w.fileMode && old != nil && old.Mode == filemode.Executable, w.fileMode && fi.Mode()&0o100 != 0:
 		e.mode = filemode.Executable
 	}
@@ -283,19 +280,4 @@ func (w *workTree) compare(name string, allowed []map[string]gitEntry) (onDisk, 
 	}
 	e := w.index[name]
 	return d, ok && staged && !w.conflicts[name] && (e == nil || !e.IntentToAdd), nil
-}
-
-// headTree returns the tree of a commit; without reading it, if the index knows that it equals it.
-func (w *workTree) headTree(commit plumbing.Hash) (map[string]gitEntry, error) {
-	if w.root == nil || len(w.conflicts) > 0 || commit.IsZero() || !w.repo.isTree(commit, w.root.Hash) {
-		return w.repo.tree(commit)
-	}
-	t := make(map[string]gitEntry, len(w.index))
-	for name, e := range w.index {
-		if strings.HasSuffix(name, "/") {
-			return w.repo.tree(commit)
-		}
-		t[name] = gitEntry{e.Mode, e.Hash}
-	}
-	return t, nil
 }

@@ -287,7 +287,7 @@ lane() {
 
 WORK=$(mktemp -d "$HOSTLAB_WORK/faults-XXXXXX")
 MIRROR=$WORK/mirror
-trap 'rm -rf "$WORK"; clean' EXIT
+trap 'clean "$WORK"' EXIT
 mkdir "$WORK/garbage" && echo '{ outputs = ' >"$WORK/garbage/flake.nix"
 "$LAB/hosts/make-mirror" --out "$MIRROR" --repo "github.com/mitsio/home-manager=$LAB/hosts/fixtures/home-manager" \
 	--repo "github.com/mitsio/dotfiles=$LAB/hosts/fixtures/dotfiles" --repo "github.com/mitsio/garbage=$WORK/garbage" 2>/dev/null

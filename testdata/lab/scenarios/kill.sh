@@ -1,68 +1,91 @@
 #!/usr/bin/env bash
-# Kill -9 of movein at KILLS random moments of a fresh run, and power cuts at CUTS: a rerun comes to the same tree.
+# Killed at random moments (KILLS, default 40) and cut from power (CUTS, default 10) in a fresh run: the next run makes the host as an undisturbed one does, the one after changes nothing.
+# shellcheck disable=SC2016 # what stands in single quotes is for the shell of the host
 . "$(dirname "$0")/lib.sh"
-KILLS=${KILLS:-40} CUTS=${CUTS:-10} SEED=${SEED:-$$}
-RANDOM=$SEED
-echo "KILLS=$KILLS CUTS=$CUTS SEED=$SEED"
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"; clean' EXIT
+KILLS=${1:-${KILLS:-40}} CUTS=${2:-${CUTS:-10}} JOBS=${JOBS:-2}
+RANDOM=${SEED:=$RANDOM}
+echo "seed $SEED"
+declare -A START=([user]='/run/lab/movein apply' [root]='/run/lab/movein apply --user mitsio')
+declare -A AS=([user]=on [root]=as_root)
+WORK=$(mktemp -d "$HOSTLAB_WORK/kill-XXXXXX")
+trap 'clean "$WORK"' EXIT
 
-# tree NAME: everything that a run makes: names, types, modes, owners, links; what the
-# database knows; the accounts. Not in it: what Nix makes and leaves as it likes
-# (locks, logs, its caches), and times.
-tree() {
-	# shellcheck disable=SC2016 # expanded in the host
-	as_root "$1" 'set -e
-		find /nix/store /nix/var/nix/profiles /nix/var/nix/gcroots/per-user /etc/nix /etc/systemd/system /etc/profile.d /home/mitsio \
-			\( -path /home/mitsio/.cache -o -path /home/mitsio/.local/state/movein/journal.json -o -path /home/mitsio/.local/share/nix \
-			-o -name .git -o -path /nix/store/.links -o -name "*.lock" -o -name ".bash_history" \) -prune \
-			-o -printf "%y %m %u:%g %p %l\n" | sort
-		ls -A /nix
-		grep -h nixbld /etc/passwd /etc/group | sort
-		/nix/var/nix/profiles/default/bin/nix-store --dump-db | sort
-		cat /etc/nix/nix.conf /etc/nix/movein.conf /etc/systemd/system/nix-daemon.*
-		find /nix/store -type f -exec sha256sum {} + | sort | sha256sum'
+# undisturbed WHO: a whole run, for its tree and for how long it takes, in $WORK/D.
+undisturbed() {
+	host "$1" debian
+	exits 0 "${AS[$1]}" "$1" "${START[$1]} $HOME_REPO --json"
+	summary duration_ms >>"$WORK/D"
+	tree "$1" >"$WORK/tree.$1"
 }
 
-# converges NAME WHAT: a rerun ends well and comes to the tree of the undisturbed
-# run, and the run after it changes nothing.
-converges() {
-	exits 0 on "$1" "/run/lab/movein apply $HOME_REPO --json"
-	tree "$1" >"$WORK/$1"
-	diff -u "$WORK/reference" "$WORK/$1" >"$WORK/diff" || { cat "$WORK/diff" >&2 && die "$2: another tree"; }
-	exits 0 on "$1" '/run/lab/movein apply --json'
-	[[ $(summary changed) == false ]] || die "$2: the run after it changes something"
-	CHECKS=$((CHECKS + 1))
+# hit MS WHO WHOM: a fresh run that WHO starts; after MS milliseconds SIGKILL for its
+# main process, for the other half, or for all of its processes at once.
+hit() {
+	local kill
+	case $3 in
+	main) kill='kill -KILL $pid' ;;
+	other) kill='sudo pkill -KILL --full "^/run/lab/movein _half"' ;;
+	all) kill='sudo pkill -KILL --full "^/run/lab/movein"' ;;
+	esac
+	"${AS[$2]}" try "${START[$2]} $HOME_REPO --json >/var/tmp/first 2>&1 & pid=\$!
+		sleep $(($1 / 1000)).$(printf %03d $(($1 % 1000))); $kill; code=0; wait \$pid || code=\$?; exit \$code" >/dev/null 2>&1 || CODE=$?
 }
 
-host reference debian
-start=$EPOCHREALTIME
-exits 0 on reference "/run/lab/movein apply $HOME_REPO --json"
-whole=$((${EPOCHREALTIME/./} - ${start/./})) # microseconds
-tree reference >"$WORK/reference"
-echo "an undisturbed run: $((whole / 1000)) ms, $(wc -l <"$WORK/reference") lines of tree"
-lab rm "$SCENARIO-reference"
+# mended: what holds after a run that was cut short.
+mended() {
+	exits 0 on try "/run/lab/movein apply $HOME_REPO --json"
+	diff "$WORK/tree.user" <(tree try) >&2 || die "the host is not as an undisturbed run leaves it"
+	[[ -z $(left try) ]] || die "a movein still runs: $(left try)"
+	exits 0 on try '/run/lab/movein apply --json'
+	[[ $(summary changed) == false ]] || die "the run after it changes something: $(printf '%s\n' "$OUT" | grep '"status":"changed"')"
+	diff "$WORK/tree.user" <(tree try) >&2 || die "a run that changes nothing changed something"
+}
 
-# moment: a random one of a run, in seconds.
-moment() { awk -v us="$whole" -v r="$RANDOM" 'BEGIN { printf "%.3f", us / 1e6 * r / 32768 }'; }
+# try_ N MS HOW [WHO WHOM]: one try, on a host of its own.
+try_() {
+	local CODE=0
+	SCENARIO=$SCENARIO-$1
+	host try debian
+	case $3 in
+	kill) hit "$2" "$4" "$5" ;;
+	cut)
+		on try --cut-after "$(($2 / 1000)).$(printf %03d $(($2 % 1000)))" "/run/lab/movein apply $HOME_REPO --json >/var/tmp/first 2>&1" >/dev/null 2>&1 || CODE=$?
+		((CODE != 137)) || boot try
+		;;
+	esac
+	echo "at ${2} ms: $3 ${5:-} of a run by ${4:-user}: exit code $CODE"
+	as_root try 'cat /var/tmp/first 2>/dev/null' || true # for whoever reads the log of a try that failed
+	((CODE == 0)) || echo hit >>"$WORK/hits"
+	mended
+}
 
-for ((i = 1; i <= KILLS; i++)); do
-	at=$(moment)
-	host k debian
-	# The root half is not killed: it has to notice by itself.
-	on k "/run/lab/movein apply $HOME_REPO >/dev/null 2>&1 & pid=\$!; sleep $at; kill -9 \$pid; wait \$pid" >/dev/null 2>&1 || true
-	converges k "killed at $at s"
-	echo "ok  killed at $at s"
-	lab rm "$SCENARIO-k"
+# one N MS HOW…: a try in a process of its own. One that fails is told at once and counted.
+one() {
+	if (trap clean EXIT && try_ "$@") >"$WORK/log.$1" 2>&1; then
+		echo "ok  $1 $(head -n1 "$WORK/log.$1")"
+	else
+		echo "$1" >>"$WORK/failed"
+		sed "s/^/    /" "$WORK/log.$1"
+	fi
+}
+
+(trap clean EXIT && undisturbed user) &
+(trap clean EXIT && undisturbed root) &
+wait %1 && wait %2
+ok "it is all the same who starts an undisturbed run" diff "$WORK/tree.user" "$WORK/tree.root"
+D=$(sort -n "$WORK/D" | tail -n1)
+echo "a run takes $D ms, and leaves $(wc -l <"$WORK/tree.user") things"
+
+who=(user user user root root root) whom=(main all other)
+for ((i = 0; i < KILLS + CUTS; i++)); do
+	ms=$(((RANDOM * 32768 + RANDOM) % D))
+	while (($(jobs -rp | wc -l) >= JOBS)); do wait -n || true; done
+	if ((i < KILLS)); then
+		one "$i" "$ms" kill "${who[i % 6]}" "${whom[i % 3]}" &
+	else
+		one "$i" "$ms" cut &
+	fi
 done
-for ((i = 1; i <= CUTS; i++)); do
-	at=$(moment)
-	host c debian
-	on c --cut-after "$at" "/run/lab/movein apply $HOME_REPO" >/dev/null 2>&1 || true
-	lab cut "$SCENARIO-c" 2>/dev/null || true # if the run was faster
-	boot c
-	converges c "power cut at $at s"
-	echo "ok  power cut at $at s"
-	lab rm "$SCENARIO-c"
-done
-figure kill "$CHECKS" "moments, each to the tree of an undisturbed run"
+wait
+[[ ! -f $WORK/failed ]] || die "seed $SEED: $(wc -l <"$WORK/failed") of $((KILLS + CUTS)) tries failed: $(sort -n "$WORK/failed" | xargs)"
+figure kill "$(wc -l <"$WORK/hits")" "of $((KILLS + CUTS)) runs cut short"

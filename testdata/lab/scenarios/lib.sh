@@ -43,8 +43,10 @@ as_root() { on "$1" --user root "${@:2}"; }
 
 fault() { lab fault "$SCENARIO-$1" "${@:2}"; }
 
+# clean [DIR]: remove the hosts, and DIR, and end as it was going to.
 clean() {
 	local status=$? name
+	[[ -z ${1:-} ]] || rm -rf "$1"
 	for name in "${HOSTS[@]}"; do lab rm "$name" >/dev/null 2>&1 || true; done
 	exit "$status"
 }
@@ -85,6 +87,34 @@ says() {
 
 # summary KEY: a value of the summary in the last output (which was --json).
 summary() { printf '%s\n' "$OUT" | grep '"event":"summary"' | tail -n1 | grep -oP "\"$1\":\K(\"[^\"]*\"|\[[^]]*\]|[^,}]*)"; }
+
+# tree NAME: what a run leaves on a host, one thing a line: names, types, modes, owners
+# and link targets of Nix, /etc and the home, and the content of what is movein's or
+# the user's, and what the store's database knows. Not in it: times, journals, caches,
+# what Nix keeps for itself, the empty file by which sudo remembers that it was used, and
+# the temporary files (etc/.#NAME) that a systemd-sysusers leaves which was cut short.
+# shellcheck disable=SC2016 # it is for the shell of the host
+tree() {
+	as_root "$1" '
+		cd /
+		find nix etc var/lib/movein home/mitsio \( -path nix/var/log -o -path nix/var/nix/db -o -path nix/var/nix/temproots -o -path nix/var/nix/userpool\* \
+			-o -path nix/var/nix/builds -o -path nix/var/nix/gc.lock -o -path nix/var/nix/daemon-socket -o -path "*/.git" -o -path home/mitsio/.cache -o -path var/lib/movein/backups \
+			-o -path home/mitsio/.local/state/movein/backups -o -name "journal.json" -o -name lock -o -name .sudo_as_admin_successful \) -prune -o -not -path etc/machine-id -not -path "etc/.#*" -printf "%p %y %m %U %G %l\n"
+		find etc/nix etc/systemd/system etc/profile.d etc/passwd etc/group etc/hosts home/mitsio \( -path "*/.git" -o -path home/mitsio/.cache -o -name "journal.json" -o -name lock -o -name .sudo_as_admin_successful \) -prune -o -type f -exec sha256sum {} +
+		find home/mitsio/.cache/movein -name "nix-*.xz" -exec sha256sum {} +
+		cd home/mitsio/.config/home-manager/.git && cat HEAD config shallow && find refs packed-refs objects -type f 2>/dev/null
+		for root in /nix/var/nix/profiles/default /home/mitsio/.local/state/nix/profiles/home-manager; do
+			/nix/var/nix/profiles/default/bin/nix-store --query --requisites "$root" || echo "$root is not valid"
+		done
+		/nix/var/nix/profiles/default/bin/nix-store --dump-db
+		find /nix/store -type f -exec sha256sum {} + | LC_ALL=C sort | sha256sum
+		/nix/var/nix/profiles/default/bin/nix-store --verify --check-contents 2>&1 | grep -v "^reading the Nix store\|^checking" || true
+		systemctl is-active nix-daemon.socket; systemctl is-enabled nix-daemon.socket
+	' | LC_ALL=C sort
+}
+
+# left NAME: processes of movein that still run.
+left() { as_root "$1" 'pgrep --list-full --full "^(sudo .*)?/run/lab/movein"' || true; }
 
 # figure NAME VALUE UNIT [ratio R vs RIVAL]: the last line of a scenario.
 figure() { echo "$*"; }

@@ -182,11 +182,11 @@ kind "everything at once" "home-activate home-build home-repo nix-config nix-dae
 	sudo rm -rf /nix/var/nix/db $profiles/default $units/nix-daemon.* "$(lib libsodium)" /etc/nix ~/.config/hostlab ~/.config/home-manager
 	sudo gpasswd -M "" nixbld; rm -rf ~/.cache/movein ~/.local/state/nix' true 'etc/nix/nix\.conf'
 # -- and what is no damage
-kind "another Nix in the default profile, ours collected" "home-build" "Nix changed" '
+kind "another Nix in the default profile, ours removed" "home-build" "Nix changed" '
 	old=$(lib nix-2); sudo cp -r "$old" /tmp/nix-2.99.0; new=$(sudo "$old/bin/nix-store" --add /tmp/nix-2.99.0)
 	sudo "$old/bin/nix-env" --quiet --profile $profiles/default --set "$new"
 	sudo "$old/bin/nix-env" --quiet --profile $profiles/default --delete-generations old
-	sudo "$new/bin/nix-store" --delete "$(ls -d $store/*-user-environment)" "$old" >/dev/null' \
-	'[ "$(readlink $profiles/default)" = default-2-link ]; [ ! -e $store/*-nix-2.3* ]' '^/nix/store|profiles/default|nix/gc-socket'
+	sudo rm -rf "$old"' \
+	'[ "$(readlink $profiles/default)" = default-2-link ]; [ ! -e $store/*-nix-2.3* ]' '^/nix/store|profiles/default|disappeared|not all store errors'
 KINDS=$((KINDS - 1))
 figure repair "$KINDS" kinds

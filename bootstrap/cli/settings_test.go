@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"movein/steps"
+)
+
+// noFlag are keys of movein.toml that are no flags: an argument, and tables.
+var noFlag = []string{"home-repo", "verify", "hosts"}
+
+// keys are those of movein.toml.
+func keys() (all []string) {
+	file := reflect.TypeFor[steps.File]()
+	for i := range file.NumField() {
+		all = append(all, file.Field(i).Tag.Get("toml"))
+	}
+	return all
+}
+
+// TestEverySettingCanBeSaidEverywhere sets each flag of apply by its environment
+// variable and by its key in a file, and sees that both are heard.
+func TestEverySettingCanBeSaidEverywhere(t *testing.T) {
+	flags := newApply(IO{}).Flags()
+	flags.VisitAll(func(f *pflag.Flag) {
+		if slices.Contains(notSettings, f.Name) {
+			return
+		}
+		if !slices.Contains(keys(), f.Name) {
+			t.Errorf("--%s has no key in movein.toml", f.Name)
+			return
+		}
+		value, text := sample(f)
+		if got := loaded(t, f.Name, "MOVEIN_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))+"="+value, ""); got != f.Name+"="+value {
+			t.Errorf("by the environment: %s", got)
+		}
+		if got := loaded(t, f.Name, "", f.Name+" = "+text+"\n"); got != f.Name+"="+value {
+			t.Errorf("by a file: %s", got)
+		}
+	})
+	for _, key := range keys() {
+		if flags.Lookup(key) == nil && !slices.Contains(noFlag, key) {
+			t.Errorf("the key %s has no flag", key)
+		}
+	}
+}
+
+// sample is a value for a flag, and how it is written in TOML.
+func sample(f *pflag.Flag) (value, text string) {
+	switch f.Value.Type() {
+	case "bool":
+		return "true", "true"
+	case "int":
+		return "3", "3"
+	case "stringSlice":
+		return "preflight,home-repo", `["preflight", "home-repo"]`
+	}
+	value = map[string]string{
+		"user": "ann", "on-diverged": "stop", "nix-source": "distro", "log-level": "warn",
+		"nix-sha256": strings.Repeat("0123456789abcdef", 4),
+	}[f.Name]
+	if value == "" {
+		value = "x"
+	}
+	return value, `"` + value + `"`
+}
+
+// loaded is a setting after everything is read, with this environment and user's file.
+func loaded(t *testing.T, name, environ, file string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"etc/passwd":                          "root:x:0:0::/root:/bin/sh\nann:x:4242:4242::/home/ann:/bin/sh\n",
+		"root/.config/movein/movein.toml":     file,
+		"home/ann/.config/movein/movein.toml": file,
+	} {
+		name = filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &session{io: IO{Root: root, Environ: []string{environ}, Dir: "/", Out: io.Discard, Err: io.Discard}}
+	cmd := &cobra.Command{Use: "apply"}
+	s.addFlags(cmd.Flags())
+	if err := s.load(cmd, nil, false); err != nil {
+		t.Errorf("%s %s: %v", environ, file, err)
+		return ""
+	}
+	f := cmd.Flags().Lookup(name)
+	value := strings.Trim(f.Value.String(), "[]")
+	if f.Value.Type() == "bool" || f.Changed {
+		return name + "=" + value
+	}
+	return name + " was not set"
+}
+
+// TestHelpHasExamplesThatParse looks at every command: what it is for in one line,
+// and examples, each of which is a command line that is understood.
+func TestHelpHasExamplesThatParse(t *testing.T) {
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+		if cmd.Hidden {
+			return
+		}
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: what it is for is %q", cmd.CommandPath(), cmd.Short)
+		}
+		text := cmd.Example
+		if text == "" && !cmd.HasParent() {
+			text = cmd.Long
+		}
+		n := 0
+		for line := range strings.Lines(text) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), "   ") // what it does comes after it
+			_, args, ok := strings.Cut(line, "movein ")
+			if !ok || strings.Contains(args, "takes") {
+				continue
+			}
+			n++
+			parse(t, strings.Fields(args))
+		}
+		if n == 0 {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+	}
+	visit(newRoot(IO{}))
+}
+
+func parse(t *testing.T, args []string) {
+	t.Helper()
+	cmd, rest, err := newRoot(IO{}).Find(args)
+	if err == nil {
+		err = cmd.ParseFlags(rest)
+	}
+	if err == nil {
+		err = cmd.ValidateArgs(cmd.Flags().Args())
+	}
+	if err != nil {
+		t.Errorf("movein %s: %v", strings.Join(args, " "), err)
+	}
+}
