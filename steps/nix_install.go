@@ -195,6 +195,16 @@ func (nixInstall) dirs(h host.Host) error {
 		if err := h.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
+		if uid, _ := owner(h, dir); uid == 0 {
+			continue
+		}
+		// Made for a user, who could put something else into the place of what root runs.
+		if target, link := isLink(h, dir); link {
+			return bootstrap.Hint(bootstrap.Refuse("%s is a user's link to %s", dir, target), "remove it and run the same command again")
+		}
+		if err := h.Own(dir, 0, 0, 0o755); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -279,7 +289,9 @@ func (nixInstall) profile(ctx context.Context, h host.Host, nix, cacert string) 
 		return bootstrap.Hint(bootstrap.Refuse("%s is kept by \"nix profile\" and leads to no Nix", defaultProfile),
 			"add it there and run the same command again: sudo %s/bin/nix --extra-experimental-features 'nix-command flakes' profile install --profile %s %s", nix, defaultProfile, nix)
 	}
-	args := []string{nix + "/bin/nix-env", "--profile", defaultProfile, "--option", "substitute", "false", "--option", "post-build-hook", "", "--install", nix}
+	// Without the last option the database may survive a power loss and what it calls valid may not.
+	args := []string{nix + "/bin/nix-env", "--profile", defaultProfile, "--option", "substitute", "false", "--option", "post-build-hook", "",
+		"--option", "fsync-store-paths", "true", "--install", nix}
 	if cacert != "" {
 		args = append(args, cacert)
 	}

@@ -103,6 +103,17 @@ func TestInstallMakesTheStoreAndRemembersIt(t *testing.T) {
 	nothingToDo(t, h, s)
 }
 
+func TestAStoreDirectoryThatWasMadeForAUserBecomesRoots(t *testing.T) {
+	h := scripted(t, installHost(t, files{"/nix/": ""}))
+	h.Owners["/nix"] = 1000
+	converges(t, h, nixInstall{testFacts(), installConfig()})
+	for _, dir := range []string{"/nix", nixStore, nixDB} {
+		if uid, ok := owner(h, dir); uid != 0 || !ok {
+			t.Errorf("%s belongs to %d", dir, uid)
+		}
+	}
+}
+
 func TestAHealthyNixIsNotTouched(t *testing.T) {
 	h := hosttest.New(t, nixFiles())
 	h.OnDaemon = answering

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -23,6 +24,16 @@ type repo struct {
 	offline    bool
 }
 
+// shown is the remote's URL without who logs in there: plans, logs and the journal have it.
+func (r repo) shown() string {
+	u, err := url.Parse(r.url)
+	if err != nil || u.User == nil || u.Scheme == "ssh" {
+		return r.url
+	}
+	u.User = nil
+	return u.String()
+}
+
 func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch} }
 
 // what is to be done with a clone
@@ -39,16 +50,16 @@ func (r repo) plan(ctx context.Context, v host.View) (repoPlan, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, host.ErrNotRepo) && emptyDir(v, r.dir):
 		return repoPlan{verb: "clone"}, nil
 	case errors.Is(err, host.ErrNotRepo):
-		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s holds files that are no clone of %s", r.dir, r.url),
+		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s holds files that are no clone of %s", r.dir, r.shown()),
 			"move it away (mv %s %s.old) and run the same command again, or name it as the repository: movein apply %s", r.dir, r.dir, r.dir)
 	case err != nil:
 		return repoPlan{}, bootstrap.Hint(err, "look with: git -C %s status; or move it away (mv %s %s.old), and run the same command again", r.dir, r.dir, r.dir)
 	case state.URL != "" && !host.SameRemote(state.URL, r.url):
-		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s is a clone of %s, not of %s", r.dir, state.URL, r.url),
+		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s is a clone of %s, not of %s", r.dir, repo{url: state.URL}.shown(), r.shown()),
 			"move it away (mv %s %s.old) and run the same command again, or name the repository that is there", r.dir, r.dir)
 	case state.URL == "":
-		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s is a git repository without a remote \"origin\", not a clone of %s", r.dir, r.url),
-			"if it is the same repository: git -C %s remote add origin %s", r.dir, r.url)
+		return repoPlan{}, bootstrap.Hint(bootstrap.Refuse("%s is a git repository without a remote \"origin\", not a clone of %s", r.dir, r.shown()),
+			"if it is the same repository: git -C %s remote add origin %s", r.dir, r.shown())
 	}
 	return r.forward(ctx, v, state)
 }
@@ -71,6 +82,9 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 		}
 		return repoPlan{}, r.stay(v, "its HEAD is detached at a commit that no branch has")
 	}
+	if state.Interrupted != "" {
+		return repoPlan{verb: "fast-forward", branch: state.Branch, commit: state.Interrupted, reason: "an update was cut short"}, nil
+	}
 	if r.offline {
 		return repoPlan{}, nil
 	}
@@ -86,7 +100,7 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 	switch {
 	case tip.Commit == state.Commit, string(v.Recall(r.diverged())) == tip.Commit+" "+state.Commit:
 		if tip.Commit != state.Commit {
-			return repoPlan{}, r.stay(v, "it has commits that "+r.url+" does not have")
+			return repoPlan{}, r.stay(v, "it has commits that "+r.shown()+" does not have")
 		}
 		return repoPlan{}, nil
 	case r.branch != "" && state.Branch != r.branch:
@@ -113,7 +127,7 @@ func (r repo) change(p repoPlan) bootstrap.Change {
 		return nil
 	}
 	if p.verb == "clone" {
-		return bootstrap.Change{{Verb: "clone", Target: r.url, Reason: "into " + r.dir}}
+		return bootstrap.Change{{Verb: "clone", Target: r.shown(), Reason: "into " + r.dir}}
 	}
 	return bootstrap.Change{{Verb: p.verb, Target: r.dir, Reason: p.reason}}
 }
@@ -143,7 +157,7 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 		err = h.FastForward(ctx, r.dir, host.Remote{URL: r.url, Branch: p.branch}, p.commit)
 		if errors.Is(err, host.ErrDiverged) {
 			h.Remember(r.diverged(), []byte(p.commit+" "+state.Commit))
-			return r.stay(h, "it has commits that "+r.url+" does not have")
+			return r.stay(h, "it has commits that "+r.shown()+" does not have")
 		}
 		if collision, ok := errors.AsType[*host.CollisionError](err); ok {
 			return bootstrap.Hint(err, "move them away (%s) and run the same command again", strings.Join(collision.Files, ", "))

@@ -77,6 +77,21 @@ func TestARepoThatIsUpToDateIsNotTouched(t *testing.T) {
 	nothingToDo(t, repoHost(t, cleanRepo(), ""), repoStep(func(c *Config) { c.Offline = true }))
 }
 
+func TestAnUpdateThatWasCutShortIsFinishedWithoutTheNetwork(t *testing.T) {
+	state := cleanRepo()
+	state.Interrupted = newTip
+	h := repoHost(t, state, "")
+	h.OnFastForward = func(_ string, _ host.Remote, commit string) error {
+		state.Commit, state.Interrupted = commit, ""
+		h.OnRepo = func(string) (host.Repo, error) { return state, nil }
+		return nil
+	}
+	converges(t, h, repoStep(func(c *Config) { c.Offline = true }))
+	if state.Commit != newTip {
+		t.Errorf("at %s", state.Commit)
+	}
+}
+
 func TestARepoIsMovedForward(t *testing.T) {
 	state := cleanRepo()
 	h := repoHost(t, state, newTip)
@@ -261,4 +276,18 @@ func TestDotfilesComeFromTheFlagOrTheHomeRepoOrNotAtAll(t *testing.T) {
 	c.Dotfiles = "/srv/dotfiles"
 	_, err := plan(t, h, dotfilesRepo{c})
 	refuses(t, err, bootstrap.ExitConfig, "/srv/dotfiles", "--dotfiles")
+}
+
+func TestNobodyReadsWhoLogsIn(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://ann:hunter2@example.org/ann/home.git": "https://example.org/ann/home.git",
+		"https://token@example.org/ann/home.git":       "https://example.org/ann/home.git",
+		"https://example.org/ann/home.git":             "https://example.org/ann/home.git",
+		"ssh://git@example.org/ann/home.git":           "ssh://git@example.org/ann/home.git",
+		"git@example.org:ann/home.git":                 "git@example.org:ann/home.git",
+	} {
+		if got := (repo{url: url}).change(repoPlan{verb: "clone"})[0].Target; got != want {
+			t.Errorf("%s is shown as %s", url, got)
+		}
+	}
 }

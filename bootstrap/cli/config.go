@@ -76,6 +76,10 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 // notSettings are flags without a key in movein.toml.
 var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code"}
 
+// rootsOwn are settings by which a user's file could make root run or write what
+// the user likes: another's home, a file to append to, the digest of what root installs.
+var rootsOwn = []string{"user", "log-file", "nix-sha256"}
+
 // load fills in what the flags left open: from the environment, from files, from
 // what the last run used, from defaults.
 func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err error) {
@@ -126,8 +130,9 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
 	}
 	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache()}
-	if s.io.EUID != s.config.UID { // root looks; only the user's own half remembers in the user's cache
+	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
+		s.view = s.rootHost()
 	}
 	return s.check(cmd)
 }
@@ -221,6 +226,9 @@ func (s *session) fromFile(v host.Files, name string, must bool, given map[strin
 	for key, value := range keys {
 		if given[key] || key == "verify" || key == "hosts" {
 			continue
+		}
+		if s.io.EUID != s.config.UID && !must && slices.Contains(rootsOwn, key) {
+			return bootstrap.Hint(bootstrap.Misconfigured("%s: %s is not taken from a file of user %s when root acts for them", name, key, s.config.User), "give it as a flag: --%s", key)
 		}
 		text := fmt.Sprint(value)
 		if list, ok := value.([]any); ok {

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -143,7 +146,7 @@ func (s *session) startUser(context.Context) (io.WriteCloser, io.Reader, func() 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, err := host.Real{Env: s.view.Env}.Pipe(append(self, halfCommand), host.Credential(s.account(), s.config.GID))
+	p, err := host.Real{Env: host.Environ(s.account(), s.io.Environ, false)}.Pipe(append(self, halfCommand), host.Credential(s.account(), s.config.GID))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -249,6 +252,9 @@ func newHalf(io IO) *cobra.Command {
 		Use: halfCommand, Hidden: true, Args: noArgs,
 		Short: "The other half of a run, which movein starts itself",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// A first half that was killed ends the input; writing to it must not end
+			// this one in the middle of a change. Not Ignore, which children inherit.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 			// The terminal interrupts the whole foreground group; this half is told by the first.
 			if err := serve(context.WithoutCancel(cmd.Context()), io); err != nil {
 				e := bootstrap.Event{Schema: bootstrap.Schema, Event: "error", Reason: err.Error(), Hint: bootstrap.HintOf(err), Code: bootstrap.ExitCode(err)}
@@ -285,7 +291,7 @@ func serve(ctx context.Context, io IO) error {
 		defer unlock()
 	}
 	j, err := bootstrap.OpenJournal(real, journal)
-	if err != nil {
+	if err != nil && !o.NoLock { // a dry run needs none
 		return err
 	}
 	g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -200,7 +202,19 @@ func (s *session) sink() (sink bootstrap.Sink, closeLog func(), err error) {
 			sinks, closeLog = append(sinks, log), func() { closer.Close() }
 		}
 	}
-	return bootstrap.Redacted(new(host.Redactor), bootstrap.Tee(sinks...)), closeLog, err
+	return bootstrap.Redacted(s.redactor(), bootstrap.Tee(sinks...)), closeLog, err
+}
+
+// redactor knows the secrets that the settings hold: what a repository's URL says of who logs in.
+func (s *session) redactor() *host.Redactor {
+	r := new(host.Redactor)
+	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles} {
+		if u, err := url.Parse(repo); err == nil && u.User != nil && u.Scheme != "ssh" {
+			password, _ := u.User.Password()
+			r.Add(cmp.Or(password, u.User.Username()))
+		}
+	}
+	return r
 }
 
 func (s *session) openLog() (bootstrap.Sink, io.Closer, error) {

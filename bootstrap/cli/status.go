@@ -109,7 +109,6 @@ func (s *session) printStatus(st status) {
 		row("Drift", "none")
 		return
 	}
-	row("Drift", "")
 	fmt.Fprintln(w, "  Drift")
 	for _, e := range st.Drift {
 		for _, a := range e.Change {

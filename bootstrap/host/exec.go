@@ -46,6 +46,9 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
+			if cmd.Process != nil && !c.TTY { // what a shell put into the background does not hear SIGINT
+				syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // most often nothing is left
+			}
 		}
 		return res, &CommandError{Args: c.Args, Code: res.Code, Stderr: string(diag.buf), Err: err}
 	}
@@ -143,8 +146,9 @@ type Process struct {
 	Wait func() error // for its end; a *CommandError if it was not a good one
 }
 
-// Pipe starts args, which stays in the foreground process group so that it may
-// ask on the terminal. cred is who it runs as; nil: as the caller.
+// Pipe starts args. cred is who it runs as, in a session of its own: it must not
+// have the caller's terminal, into which it could type. Nil: as the caller, in the
+// foreground process group, so that it may ask on the terminal.
 func (r Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
 	bin, err := r.LookPath(args[0])
 	if err != nil {
@@ -157,7 +161,7 @@ func (r Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
 		diag.lines = nil
 	}
 	cmd.Stderr = diag
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setsid: cred != nil}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

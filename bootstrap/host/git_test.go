@@ -275,8 +275,8 @@ func TestRemoteTip(t *testing.T) {
 func TestCloneRepo(t *testing.T) {
 	u := newUpstream(t)
 	u.commit(t, map[string]string{"old": "old\n"})
-	commit := u.commit(t, map[string]string{"old": ""})
-	commit = u.commit(t, someFiles)
+	u.commit(t, map[string]string{"old": ""})
+	commit := u.commit(t, someFiles)
 	for _, url := range []string{u.url, strings.Replace(u.url, "http://", "http://me:secret@", 1), u.dir, "file://" + u.dir} {
 		for _, branch := range []string{"", "main"} {
 			parent := t.TempDir()

@@ -58,6 +58,9 @@ func (r *gitRepo) state() (out Repo, err error) {
 	if remote := r.config.Remotes["origin"]; remote != nil && len(remote.URLs) > 0 {
 		out.URL = bareURL(remote.URLs[0])
 	}
+	if commits, _ := r.interrupted(head); len(commits) > 0 {
+		out.Interrupted = commits[len(commits)-1].String()
+	}
 	out.Submodules = exists(filepath.Join(r.dir, ".gitmodules"))
 	if !head.IsZero() {
 		out.Commit = head.String()

@@ -200,14 +200,17 @@ const MostDirty = 20
 
 // Repo is the state of a git work tree.
 type Repo struct {
-	URL        string   // of the remote "origin"; "" if none
-	Branch     string   // "": detached HEAD
-	Branches   []string // local branches that HEAD's commit is equal to or an ancestor of; only filled when detached
-	Commit     string   // HEAD, hex; "" if there is no commit yet
-	Dirty      []string // tracked files that differ from HEAD, at most 20
-	Untracked  []string // files git neither tracks nor ignores, at most 100
-	Ahead      bool     // HEAD has commits that the last fetched state of its upstream does not have
-	Submodules bool     // .gitmodules exists
+	URL       string   // of the remote "origin"; "" if none
+	Branch    string   // "": detached HEAD
+	Branches  []string // local branches that HEAD's commit is equal to or an ancestor of; only filled when detached
+	Commit    string   // HEAD, hex; "" if there is no commit yet
+	Dirty     []string // tracked files that differ from HEAD, at most 20
+	Untracked []string // files git neither tracks nor ignores, at most 100
+	Ahead     bool     // HEAD has commits that the last fetched state of its upstream does not have
+	// Interrupted is the commit that a FastForward was on its way to when it was
+	// cut short; "" if none was. FastForward to it needs no network.
+	Interrupted string
+	Submodules  bool // .gitmodules exists
 }
 
 // Daemon is what a Nix daemon said of itself.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,11 +50,15 @@ const unpackChunk = 256 << 10
 // whole file could be read and its digest is another one, whatever else is
 // wrong with it.
 func Unpack(ctx context.Context, archive, sha256hex, dir string, progress func(done, total int64)) error {
-	f, err := os.Open(archive)
+	// It may be a user's who means ill: a FIFO would be waited for, and a device never ends.
+	f, err := os.OpenFile(archive, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("unpacking: %w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("unpacking %s: %w", archive, cmp.Or(err, errors.New("it is no regular file")))
+	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("unpacking %s: %w", archive, err)
 	}

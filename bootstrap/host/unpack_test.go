@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -330,6 +331,23 @@ func TestUnpackOther(t *testing.T) {
 			t.Errorf("left %s: %v", dir, err)
 		}
 	})
+}
+
+// TestUnpackNoFile has what is never read to its end in the archive's place.
+func TestUnpackNoFile(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, archive := range []string{fifo, "/dev/zero"} {
+		dir := filepath.Join(t.TempDir(), "dir")
+		if err := Unpack(t.Context(), archive, strings.Repeat("0", 64), dir, nil); err == nil {
+			t.Errorf("%s was unpacked", archive)
+		}
+		if _, err := os.Lstat(dir); err == nil {
+			t.Errorf("%s left a directory", archive)
+		}
+	}
 }
 
 func TestUnpackBounds(t *testing.T) {
