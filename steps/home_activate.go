@@ -39,7 +39,7 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	var change bootstrap.Change
 	if s.c.activeGeneration(v) != b.Out {
 		change = append(change, bootstrap.Action{Verb: "activate", Target: b.Out, Reason: "is not the active generation"})
-	} else if target, ok := isLink(v, s.c.current()); ok && target != b.Out || !ok && g.keepsCurrent(v) {
+	} else if target, ok := isLink(v, s.c.current()); g.keepsCurrent(v) && (!ok || target != b.Out) {
 		change = append(change, bootstrap.Action{Verb: "activate", Target: b.Out, Reason: "was not activated to its end"})
 	}
 	leaves, err := g.leaves(v)

@@ -70,10 +70,10 @@ func (s homeBuild) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 		why = "the store's database does not know the generation"
 	}
 	target := "the configuration for " + s.c.User + "@" + s.c.Host
-	if old.Attribute != "" {
-		target = "homeConfigurations." + quote(old.Attribute)
-	} else if s.c.Configuration != "" {
+	if s.c.Configuration != "" {
 		target = "homeConfigurations." + quote(s.c.Configuration)
+	} else if old.Attribute != "" && old.Repo == s.c.HomeRepo {
+		target = "homeConfigurations." + quote(old.Attribute)
 	}
 	return bootstrap.Change{{Verb: "build", Target: target, Reason: why + " (" + dir + ")"}}, nil
 }
@@ -91,7 +91,7 @@ func (s homeBuild) stale(ctx context.Context, v host.View, old built) string {
 	}
 	fp := s.fingerprint(ctx, v)
 	if fp == "" {
-		return "the home repo cannot be told apart from what was built"
+		return "whether the home repo changed cannot be told"
 	}
 	if fp != old.Fingerprint {
 		return "the home repo, the choice of configuration or Nix changed"
@@ -103,12 +103,25 @@ func (s homeBuild) stale(ctx context.Context, v host.View, old built) string {
 // "" if that cannot be told. A flake is pure, so these are: the tree that Nix
 // sees, with its lock file; the attribute, or what it is chosen by; the system; the Nix.
 func (s homeBuild) fingerprint(ctx context.Context, v host.View) string {
+	return s.fingerprintOf(ctx, v, s.choice(v))
+}
+
+// choice stands for the attribute that will be chosen: its name, if that is known
+// without asking Nix, or else the names it may have.
+func (s homeBuild) choice(v host.View) string {
+	names := s.candidates(v)
+	if names[0] == s.c.Configuration || names[0] == readBuilt(v, s.c).Attribute {
+		return names[0]
+	}
+	slices.Sort(names)
+	return strings.Join(names, "\n")
+}
+
+func (s homeBuild) fingerprintOf(ctx context.Context, v host.View, choice string) string {
 	dir, _ := s.c.HomeDir()
 	h := sha256.New()
 	nix := detectNix(ctx, v, s.f, s.c)
-	names := s.candidates(v)
-	slices.Sort(names) // the one that was chosen comes first next time
-	fmt.Fprintf(h, "%d\n%s\n%s\n%s\n%s\n%q\n", buildSchema, dir, s.f.System, nix.Version, s.c.Configuration, names)
+	fmt.Fprintf(h, "%d\n%s\n%s\n%s\n%q\n", buildSchema, dir, s.f.System, nix.Version, choice)
 	state, err := v.Repo(ctx, dir)
 	switch {
 	case errors.Is(err, host.ErrNotRepo):
@@ -238,12 +251,12 @@ func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 
 // build chooses the configuration, builds it, and remembers what was built from what.
 func (s homeBuild) build(ctx context.Context, h host.Host) error {
-	fp := s.fingerprint(ctx, h)
 	flake := s.flake(ctx, h)
 	attribute, err := s.choose(ctx, h, flake)
 	if err != nil {
 		return err
 	}
+	fp := s.fingerprintOf(ctx, h, attribute)
 	if err := h.MkdirAll(filepath.Dir(s.root()), 0o700); err != nil {
 		return err
 	}
@@ -342,7 +355,7 @@ func (s homeBuild) explain(err error, flake string) error {
 	case strings.Contains(text, "No space left on device"), strings.Contains(text, "disk is full"), strings.Contains(text, "disk I/O error"): // the latter two are SQLite's words
 		return bootstrap.Hint(err, "free some space (df -h /nix %s), then run the same command again", s.c.Home)
 	case strings.Contains(text, "syntax error"), strings.Contains(text, "undefined variable"), strings.Contains(text, "does not provide attribute"), strings.Contains(text, "evaluat"):
-		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "mend the home repo in %s; see all of it with: nix build %q", dir, flake+"#homeConfigurations"))
+		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "mend the home repo in %s; see all of it with:\n    nix eval %q --apply builtins.attrNames", dir, flake+"#homeConfigurations"))
 	}
 	return bootstrap.Hint(err, "the home was not changed; after mending it in %s run the same command again", dir)
 }

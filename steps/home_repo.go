@@ -176,5 +176,19 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if s.c, err = s.c.withRepo(h); err != nil {
 		return err
 	}
-	return s.repo().apply(ctx, h)
+	if err := s.repo().apply(ctx, h); err != nil {
+		return err
+	}
+	if err := h.MkdirAll(s.c.State(), 0o700); err != nil {
+		return err
+	}
+	return h.WriteFile(dotfilesRecord(s.c), []byte(s.c.Dotfiles+"\n"), 0o600)
+}
+
+// dotfilesRecord is where the dotfiles repo that was cloned is remembered.
+func dotfilesRecord(c Config) string { return filepath.Join(c.State(), "dotfiles") }
+
+// LastDotfiles is the dotfiles repo that was used here before; "" if none was.
+func LastDotfiles(v host.Files, c Config) string {
+	return strings.TrimSpace(readText(v, dotfilesRecord(c)))
 }

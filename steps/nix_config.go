@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -115,7 +116,7 @@ func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	return nil
 }
 
-// addInclude adds our line to a nix.conf whose every byte and mode stay as they are.
+// addInclude adds our line to a nix.conf whose every byte, owner and mode stay as they are.
 func addInclude(h host.Host, conf string) error {
 	text, err := h.ReadFile(conf)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -124,16 +125,20 @@ func addInclude(h host.Host, conf string) error {
 	if includes(string(text)) {
 		return nil
 	}
-	perm := fs.FileMode(0o644)
+	perm, st := fs.FileMode(0o644), &syscall.Stat_t{}
 	if target, ok := isLink(h, conf); ok {
 		return bootstrap.Hint(bootstrap.Refuse("%s is a link to %s, so something else writes it", conf, target), "add the line %q there and run the same command again", includeLine)
 	} else if info, err := h.Lstat(conf); err == nil {
 		perm = info.Mode().Perm() // it may hold access tokens
+		st, _ = info.Sys().(*syscall.Stat_t)
 	}
 	if len(text) > 0 && text[len(text)-1] != '\n' {
 		text = append(text, '\n')
 	}
-	return h.WriteFile(conf, append(text, includeLine+"\n"...), perm)
+	if err := h.WriteFile(conf, append(text, includeLine+"\n"...), perm); err != nil || st == nil || st.Uid == 0 && st.Gid == 0 {
+		return err
+	}
+	return h.Own(conf, int(st.Uid), int(st.Gid), perm)
 }
 
 // includes reports whether a nix.conf includes ours.

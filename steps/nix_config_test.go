@@ -3,10 +3,14 @@ package steps
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"movein/bootstrap"
+	"movein/bootstrap/host"
 	"movein/bootstrap/host/hosttest"
 )
 
@@ -198,5 +202,25 @@ func TestWhatCannotBeKeptIsNotReplaced(t *testing.T) {
 		if h.Text("/etc/x") != "precious\n" {
 			t.Errorf("%s: it is replaced", name)
 		}
+	}
+}
+
+func TestTheGroupThatMayReadNixConfStays(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	const group = 30000
+	h := host.Real{Root: t.TempDir()}
+	file := h.Root + nixConf
+	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("access-tokens = x\n"), 0o640), os.Chown(file, 0, group), addInclude(h, nixConf))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := info.Sys().(*syscall.Stat_t); st.Gid != group || info.Mode().Perm() != 0o640 {
+		t.Errorf("group %d, mode %v", st.Gid, info.Mode())
 	}
 }

@@ -39,7 +39,15 @@ func (s nixFetch) Plan(ctx context.Context, v host.View) (bootstrap.Change, erro
 	if r.whole(v, s.c) {
 		return nil, nil
 	}
-	return bootstrap.Change{{Verb: "download", Target: r.URL, Reason: "SHA-256 " + r.SHA256[:12] + "…"}}, nil
+	return bootstrap.Change{{Verb: "download", Target: r.URL, Reason: s.otherwise()}}, nil
+}
+
+// otherwise says what is taken if the release cannot be reached.
+func (s nixFetch) otherwise() string {
+	if s.c.NixSource == "auto" && distroHasNix(s.f) {
+		return "or, if that cannot be reached, the distribution's package"
+	}
+	return ""
 }
 
 func (s nixFetch) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {

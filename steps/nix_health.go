@@ -98,11 +98,7 @@ func installs(f distro.Facts, c Config) string {
 	if c.NixSource == "distro" {
 		return "the distribution's package, by " + f.Packages
 	}
-	version := cmp.Or(c.NixVersion, embed.DefaultNix)
-	if c.NixSource == "auto" && distroHasNix(f) {
-		return version + ", else the distribution's"
-	}
-	return version
+	return cmp.Or(c.NixVersion, embed.DefaultNix)
 }
 
 // checkDirs looks whether users can get at the store, as Nix makes it.

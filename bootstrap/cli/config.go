@@ -54,21 +54,21 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Configuration, "configuration", "", "homeConfigurations `attribute` (default: found from user and host)")
 	f.StringVar(&c.Branch, "branch", "", "`branch` of the home repo (default: the remote's)")
 	f.StringVar(&c.Dotfiles, "dotfiles", "", "chezmoi source `repo`, or \"none\"")
-	f.StringVar(&c.OnDiverged, "on-diverged", "keep", "`keep` or stop when a clone cannot be updated without touching your work")
+	f.StringVar(&c.OnDiverged, "on-diverged", "keep", "what to do if a clone cannot be updated without touching your work: `keep|stop`")
 	f.StringVar(&c.NixVersion, "nix-version", "", "`version` of Nix to install if there is none")
 	f.StringVar(&c.NixSHA256, "nix-sha256", "", "its tarball's `digest`, if it is not a pinned version")
 	f.StringVar(&c.NixURL, "nix-url", "", "`URL` of a mirror of the Nix releases, or of the tarball")
-	f.StringVar(&c.NixSource, "nix-source", "auto", "`official`, distro, or auto: the distribution's Nix only if the official host cannot be reached")
+	f.StringVar(&c.NixSource, "nix-source", "auto", "`official|distro|auto`; auto takes the distribution's Nix only if the official host cannot be reached")
 	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
 	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
 	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
-	f.IntVar(&o.jobs, "jobs", 0, "do at most this `many` steps at a time (default: as many as can)")
+	f.IntVar(&o.jobs, "jobs", 0, "do at most `N` steps at a time (default: as many as can)")
 	f.BoolVarP(&o.yes, "yes", "y", false, "ask nothing; a question without a safe answer is an error")
 	f.BoolVar(&o.noRoot, "no-root", false, "never become root; say what an administrator would have to run")
 	f.BoolVar(&o.json, "json", false, "write events to stdout, one JSON object a line")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "tell every step and every change")
 	f.BoolVar(&o.noProgress, "no-progress", false, "no progress bar")
-	f.StringVar(&o.logLevel, "log-level", "info", "how much to say: `error`, warn, info or debug")
+	f.StringVar(&o.logLevel, "log-level", "info", "how much to say: `error|warn|info|debug`")
 	f.StringVar(&o.logFile, "log-file", "", "also write every event to this `file`")
 	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
 }
@@ -113,12 +113,15 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if s.config.HomeRepo == "" {
 		s.config.HomeRepo = steps.LastRepo(files, s.config)
 	}
+	if s.config.Dotfiles == "" {
+		s.config.Dotfiles = steps.LastDotfiles(files, s.config)
+	}
 	for name := range given {
 		s.config.Given = append(s.config.Given, name)
 	}
 	slices.Sort(s.config.Given)
 	if s.config.HomeRepo != "" {
-		if err := s.locate(); err != nil {
+		if err := errors.Join(s.locate(), s.checkRepos()); err != nil {
 			return err
 		}
 		dir, _ := s.config.HomeDir()
@@ -313,6 +316,24 @@ func (s *session) locate() error {
 				return err
 			}
 			*repo = abs
+		}
+	}
+	return nil
+}
+
+// checkRepos refuses what is no address of a repository, before anything is done.
+func (s *session) checkRepos() error {
+	for name, repo := range map[string]string{"home repo": s.config.HomeRepo, "dotfiles repo": s.config.Dotfiles} {
+		scheme, _, isURL := strings.Cut(repo, "://")
+		switch {
+		case repo == "" || repo == steps.Starter || name == "dotfiles repo" && repo == "none":
+		case isURL && slices.Contains([]string{"http", "https", "ssh", "git", "file"}, scheme):
+		case isURL:
+			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, and %q is no way to reach a repository", name, repo, scheme),
+				"give an address that begins with https:// or ssh://")
+		case !strings.ContainsAny(repo, ":") && !strings.HasPrefix(repo, "/") && !strings.HasPrefix(repo, ".") && !strings.HasPrefix(repo, "~/"):
+			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, which is no address of a repository", name, repo),
+				"give a git URL (https://…), an ssh address (git@HOST:OWNER/REPO.git), a directory (./%s), or: movein apply starter", repo)
 		}
 	}
 	return nil

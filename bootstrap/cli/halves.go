@@ -228,7 +228,7 @@ func (s *session) withoutRoot() string {
 			args[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 	}
-	return "have an administrator run: " + strings.Join(args, " ") + " ; then run the same command again"
+	return "have an administrator run this, then run your command again:\n    sudo " + strings.Join(args, " ")
 }
 
 // tell gives the other half its orders.

@@ -120,9 +120,19 @@ func (s *session) apply(cmd *cobra.Command, args []string) error {
 	}
 	sink(e)
 	if sum.ExitCode == bootstrap.ExitOK {
+		s.whatNow(sum)
 		return nil
 	}
 	return exitStatus(sum.ExitCode)
+}
+
+// whatNow tells who has just moved into the starter how to go on.
+func (s *session) whatNow(sum bootstrap.Summary) {
+	if !sum.Changed || s.opt.dryRun || s.config.HomeRepo != steps.Starter {
+		return
+	}
+	dir, _ := s.config.HomeDir()
+	fmt.Fprintf(s.io.Err, "\nTry it: ~/.local/bin/hello-movein\nChange it: edit %s/home.nix, then run movein apply again.\n", dir)
 }
 
 // run puts the halves together and runs the graph.
@@ -241,7 +251,7 @@ func (s *session) textOptions() report.TextOptions {
 	return report.TextOptions{
 		Color:   s.io.Width > 0 && s.io.getenv("NO_COLOR") == "" && s.io.getenv("TERM") != "dumb",
 		Unicode: s.io.unicode(),
-		Verbose: s.opt.verbose, DryRun: s.opt.dryRun, Level: level, Width: s.io.Width,
+		Verbose: s.opt.verbose, DryRun: s.opt.dryRun, Level: level, Width: s.io.Width, Home: s.config.Home,
 	}
 }
 

@@ -11,13 +11,13 @@ import (
 )
 
 // TestRunLeavesNothingBehind interrupts a shell that has put a command into the
-// background: that does not hear SIGINT.
+// background, which does not hear SIGINT.
 func TestRunLeavesNothingBehind(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := Real{Env: []string{"PATH=" + os.Getenv("PATH")}}
 	var child int
 	_, err := r.Run(ctx, Cmd{
-		Args: []string{"sh", "-c", "sleep 300 >/dev/null 2>&1 & echo $! >&2; wait"},
+		Args: []string{"sh", "-c", `(trap "" INT; sh -c 'echo $$ >&2; exec sleep 300 >/dev/null 2>&1') & wait`},
 		Lines: func(line string) {
 			fmt.Sscan(line, &child) //nolint:errcheck // looked at below
 			cancel()

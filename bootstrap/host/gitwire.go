@@ -58,13 +58,16 @@ func dialGit(ctx context.Context, url string) (*wire, error) {
 		return nil, fmt.Errorf("reading the URL %s: %w", w.url, err)
 	}
 	// The ssh transport connects without a context.
-	opened := make(chan error, 1)
+	opened := make(chan error)
 	go func() {
 		s, err := t.NewUploadPackSession(ep, nil)
-		w.session = s
-		opened <- err
-		if err == nil && ctx.Err() != nil {
-			s.Close()
+		if err == nil { // with an error, s is a nil that does not compare as one
+			w.session = s
+		}
+		select {
+		case opened <- err:
+		case <-ctx.Done():
+			w.close()
 		}
 	}()
 	select {

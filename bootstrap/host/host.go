@@ -24,7 +24,7 @@ type View interface {
 	Teller
 }
 
-// Host also changes the host. Only Apply and Undo are given one.
+// Host also changes the host. Only Apply is given one.
 type Host interface {
 	View
 	Writer

@@ -105,17 +105,18 @@ func (r Real) BootID() string {
 // WriteFile implements Writer.
 func (r Real) WriteFile(name string, data []byte, perm fs.FileMode) (err error) {
 	name = r.path(name)
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".movein-*")
+	f, err := createTemp(name)
 	if err != nil {
 		return err
 	}
+	defer f.Close() // not before it is renamed: it is locked as long
 	defer func() {
 		if err != nil {
 			os.Remove(f.Name())
 		}
 	}()
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(perm), f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Chmod(perm), f.Sync()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), name); err != nil {
@@ -146,8 +147,8 @@ func (r Real) Symlink(target, name string) error {
 	if info, err := os.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink == 0 {
 		return &fs.PathError{Op: "symlink", Path: name, Err: fs.ErrExist}
 	}
-	tmp := fmt.Sprintf("%s.movein-%d", name, os.Getpid())
-	os.Remove(tmp)
+	tmp := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".movein-link")
+	os.Remove(tmp) // left by a killed run
 	if err := os.Symlink(target, tmp); err != nil {
 		return err
 	}
@@ -208,14 +209,14 @@ func (r Real) Own(name string, uid, gid int, perm fs.FileMode) error {
 	return os.Chmod(name, perm)
 }
 
-// Progress implements Runner.
+// Progress implements Teller.
 func (r Real) Progress(done, total int64, unit string) {
 	if r.Notes != nil {
 		r.Notes(Note{Done: done, Total: total, Unit: unit})
 	}
 }
 
-// Warn implements Runner.
+// Warn implements Teller.
 func (r Real) Warn(format string, a ...any) {
 	if r.Notes != nil {
 		r.Notes(Note{Warning: fmt.Sprintf(format, a...)})

@@ -25,7 +25,9 @@ func (t *text) plan() {
 		case bootstrap.Waiting:
 			rest = append(rest, t.block(yellow, t.marks.wait, s.title, s.end.Reason, s.end.Hint, ""))
 		case bootstrap.Skipped:
-			rest = append(rest, t.block(dim, t.marks.none, s.title, "skipped: "+s.end.Reason, "", ""))
+			if t.o.Verbose {
+				rest = append(rest, t.block(dim, t.marks.none, s.title, "skipped: "+s.end.Reason, "", ""))
+			}
 		case bootstrap.Unchanged:
 			if t.o.Verbose {
 				rest = append(rest, t.head(dim, t.marks.ok, s.title, "nothing to do", ""))

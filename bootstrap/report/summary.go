@@ -137,7 +137,7 @@ func (t *text) after(sum bootstrap.Summary, again string) string {
 	case sum.RebootRequired:
 		return "Reboot, then run the same command again; what was done stays done."
 	case hinted:
-		return "Run the same command again after that; what was done stays done."
+		return "Do what it says above, then run the same command again; what was done stays done."
 	}
 	return again
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type TextOptions struct {
 	DryRun  bool   // as a plan: at the end, in the order in which the steps began
 	Level   string // "error", "warn", "info" (also ""), "debug", "trace"; debug is verbose
 	Width   int    // columns to wrap at; 0: 80
+	Home    string // the home directory, shown as ~; "": as it is
 }
 
 // Text returns a sink that writes lines for people, one or more for each step
@@ -83,7 +85,11 @@ func newText(w io.Writer, o TextOptions) *text {
 
 // event is the sink.
 func (t *text) event(e bootstrap.Event) {
-	e.Reason, e.Hint, e.Title = clean(e.Reason), clean(e.Hint), clean(e.Title)
+	e.Reason, e.Hint, e.Title = t.homely(clean(e.Reason)), t.homely(clean(e.Hint)), clean(e.Title)
+	e.Change = slices.Clone(e.Change)
+	for i, a := range e.Change {
+		e.Change[i].Target, e.Change[i].Reason = t.homely(a.Target), t.homely(a.Reason)
+	}
 	switch e.Event {
 	case "step":
 		t.step(e)
@@ -215,6 +221,20 @@ func (t *text) hint(hint string) []string {
 	return out
 }
 
+// homely shows the home directory as ~ where a shell would read it so.
+func (t *text) homely(s string) string {
+	if t.o.Home == "" || t.o.Home == "/" || !strings.Contains(s, t.o.Home+"/") {
+		return s
+	}
+	for _, before := range []string{" ", "(", "\n"} {
+		s = strings.ReplaceAll(s, before+t.o.Home+"/", before+"~/")
+	}
+	if rest, ok := strings.CutPrefix(s, t.o.Home+"/"); ok {
+		s = "~/" + rest
+	}
+	return s
+}
+
 func (t *text) indented(lines []string, n int) []string {
 	out := make([]string, len(lines))
 	for i, line := range lines {
@@ -227,7 +247,7 @@ func (t *text) indented(lines []string, n int) []string {
 func (t *text) changed(s *step, took string) string {
 	words := s.end.Reason
 	if len(s.change) == 1 && words == "" {
-		words = t.inLine(s.change[0], took)
+		words = t.inLine(t.since(s.change)[0], took)
 		if words != "" {
 			return t.head(green, t.marks.ok, s.title, words, took)
 		}
@@ -240,11 +260,26 @@ func (t *text) changed(s *step, took string) string {
 	if show > maxChanges && !t.o.Verbose {
 		show = maxChanges - 1
 	}
-	out = append(out, t.actions(s.change[:show], past, func(int) string { return "  " })...)
+	out = append(out, t.actions(t.since(s.change[:show]), past, func(int) string { return "  " })...)
 	if more := len(s.change) - show; more > 0 {
 		out = append(out, strings.Repeat(" ", t.indent+2)+t.paint(dim, fmt.Sprintf("%s and %d more (-v shows them)", t.marks.more, more)))
 	}
 	return strings.Join(out, "\n")
+}
+
+// outdated are the verbs whose reason says how it was before: it is of no use to
+// who reads that it has been done.
+var outdated = []string{"activate", "build", "download", "enable", "install", "relink", "replace", "start"}
+
+// since returns the change as it reads once it was made.
+func (t *text) since(change bootstrap.Change) bootstrap.Change {
+	out := slices.Clone(change)
+	for i := range out {
+		if !t.o.Verbose && slices.Contains(outdated, out[i].Verb) {
+			out[i].Reason = ""
+		}
+	}
+	return out
 }
 
 // inLine returns a change in words that fit beside the title, "" if they do not.

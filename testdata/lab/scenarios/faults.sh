@@ -260,7 +260,7 @@ lane_rights() {
 	local command
 	fresh rights
 	broken "rights: --no-root" 77 'administrator' "$HOME_REPO --no-root"
-	command=$(grep -oP 'administrator run: \K[^;]*' <<<"$(tr -s '\n ' ' ' <<<"$ERR")" | head -n1)
+	command=$(sed -n 's/^ *sudo \(.* apply .*\)$/\1/p' <<<"$ERR" | head -n1)
 	as_root "$H" 'mv /etc/sudoers.d/mitsio /tmp/sudoers && echo mitsio:secret | chpasswd'
 	broken "rights: sudo asks, and nobody is there" 77 'sudo needs a password' "$HOME_REPO"
 	as_root "$H" 'gpasswd --delete mitsio sudo >/dev/null'

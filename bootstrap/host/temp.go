@@ -1,0 +1,62 @@
+package host
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// createTemp makes a temporary file beside name and locks it for as long as it is
+// open. Those for the same name that nobody has locked are removed: a killed run left them.
+func createTemp(name string) (*os.File, error) {
+	dir, prefix := filepath.Dir(name), "."+filepath.Base(name)+".movein-"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.HasPrefix(e.Name(), prefix) {
+			removeUnlocked(filepath.Join(dir, e.Name()))
+		}
+	}
+	for {
+		f, err := os.CreateTemp(dir, prefix+"*")
+		if err != nil {
+			return nil, err
+		}
+		unix.Flock(int(f.Fd()), unix.LOCK_EX) //nolint:errcheck // where there are no locks, nothing is removed
+		info, err := f.Stat()
+		if err == nil && linked(info) {
+			return f, nil
+		}
+		f.Close() // another took it for a killed run's before it was locked
+		if err != nil {
+			os.Remove(f.Name())
+			return nil, err
+		}
+	}
+}
+
+// removeUnlocked removes a file unless a process that lives has locked it.
+func removeUnlocked(name string) {
+	f, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && linked(info) {
+		os.Remove(name)
+	}
+}
+
+func linked(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || st.Nlink > 0
+}
