@@ -86,7 +86,11 @@ func (s *session) listSteps(cmd *cobra.Command, args []string) error {
 	if err := s.load(cmd, args, false); err != nil {
 		return err
 	}
-	for _, step := range steps.All(s.facts, s.config) {
+	g, err := s.graph()
+	if err != nil {
+		return err
+	}
+	for _, step := range g.Steps() {
 		info := step.Info()
 		as := info.As
 		if as == "" {

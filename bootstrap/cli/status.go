@@ -153,6 +153,9 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 	if err := s.load(cmd, args, false); err != nil {
 		return err
 	}
+	if s.io.EUID != s.config.UID { // root must not run anything on another's files
+		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the doctor looks with the eyes of %s", s.config.User)), "run it as that user: sudo -u %s -H movein doctor", s.config.User)
+	}
 	signs := map[steps.Verdict]string{steps.Good: "ok  ", steps.Warning: "warn", steps.Bad: "FAIL", steps.Info: "    "}
 	if s.textOptions().Unicode {
 		signs = map[steps.Verdict]string{steps.Good: "✓", steps.Warning: "!", steps.Bad: "✗", steps.Info: "·"}

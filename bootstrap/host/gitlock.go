@@ -21,23 +21,38 @@ const lockText = "movein\n"
 // runs of movein from changing the work tree. unlock may be called twice.
 func lockIndex(gitDir string) (unlock func(), err error) {
 	name := filepath.Join(gitDir, "index.lock")
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := newLock(name)
 	if errors.Is(err, fs.ErrExist) {
 		f, err = takeOver(name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking %s: %w", name, err)
-	}
-	if _, err := f.WriteAt([]byte(lockText), 0); err != nil {
-		f.Close()
-		os.Remove(name)
-		return nil, fmt.Errorf("locking %s: %w", name, err)
-	}
 	return sync.OnceFunc(func() { os.Remove(name); f.Close() }), nil
+}
+
+// newLock makes the lock under another name and links it into place when it is
+// whole, so that a kill never leaves one that nobody can tell for movein's. The
+// error is fs.ErrExist if there is a lock.
+func newLock(name string) (*os.File, error) {
+	temp := fmt.Sprintf("%s.movein-%d", name, os.Getpid())
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(temp)
+	_, err = f.WriteString(lockText)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err == nil {
+		err = os.Link(temp, name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", name, err)
+	}
+	return f, nil
 }
 
 // takeOver opens a lock that a killed movein left.

@@ -37,20 +37,6 @@ func Terminal(w io.Writer, o TextOptions, width int) bootstrap.Sink {
 	}
 }
 
-// Bar returns the status line of Terminal alone, and a writer for everything else
-// that is to appear on the same terminal: it takes the line away, writes, and
-// puts the line back after what ends with a newline. The writer is safe for concurrent use.
-func Bar(w io.Writer, o TextOptions, width int) (bootstrap.Sink, io.Writer) {
-	if width < minWidth {
-		return func(bootstrap.Event) {}, w
-	}
-	b := newBar(w, o, width)
-	return func(e bootstrap.Event) {
-		b.note(e)
-		b.screen.refresh()
-	}, b.screen
-}
-
 // screen owns a terminal whose last line is the status line.
 type screen struct {
 	w io.Writer

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -157,37 +156,5 @@ func TestTerminalIsFreeWhileAskingForSomething(t *testing.T) {
 	send(bootstrap.Event{Event: "summary"})
 	if got := string(m.row); got != "" {
 		t.Fatalf("status line %q at the end", got)
-	}
-}
-
-func TestBarSharesTheTerminal(t *testing.T) {
-	m := &terminal{width: 80}
-	sink, out := Bar(m, TextOptions{}, 80)
-	sink(bootstrap.Event{Event: "step", Step: "clone", Status: bootstrap.Running})
-	fmt.Fprintln(out, "a line")
-	fmt.Fprint(out, "Password: ")
-	sink(bootstrap.Event{Event: "step", Step: "build", Status: bootstrap.Running})
-	if got, want := m.text(), "a line\nPassword: "; got != want {
-		t.Fatalf("%q, want %q", got, want)
-	}
-	fmt.Fprintln(out)
-	if got, want := m.text(), "a line\nPassword: \n  clone + build"; got != want {
-		t.Fatalf("%q, want %q", got, want)
-	}
-	var g sync.WaitGroup
-	for i := range 4 {
-		g.Go(func() {
-			for range 100 {
-				fmt.Fprintf(out, "line of %d\n", i)
-			}
-		})
-	}
-	for range 100 {
-		sink(bootstrap.Event{Event: "step", Step: "x", Status: bootstrap.Running})
-		sink(bootstrap.Event{Event: "step", Step: "x", Status: bootstrap.Unchanged})
-	}
-	g.Wait()
-	if len(m.rows) != 402 || m.fault != "" || string(m.row) != "  clone + build" {
-		t.Errorf("%d rows, fault %q, last row %q", len(m.rows), m.fault, string(m.row))
 	}
 }
