@@ -24,11 +24,18 @@ host() {
 	lab rm "$name" 2>/dev/null || true
 	lab create "$name" "$kind"
 	HOSTS+=("$name")
-	lab start "$name" --mirror "$HOSTLAB_WORK/mirror" --ro "$MOVEIN:/run/lab/movein" "$@"
+	start "$name" --mirror "$HOSTLAB_WORK/mirror" --ro "$MOVEIN:/run/lab/movein" "$@"
+}
+
+# start NAME...: lab-run start, one host at a time, and once more for a host that dies
+# while it boots: on a machine with too much to do, that happens.
+start() {
+	flock --close "$HOSTLAB_WORK/start.lock" "$LAB/hosts/lab-run" start "$@" ||
+		flock --close "$HOSTLAB_WORK/start.lock" "$LAB/hosts/lab-run" start "$@"
 }
 
 # boot NAME: start a host again that was cut or stopped.
-boot() { lab start "$SCENARIO-$1" --mirror "$HOSTLAB_WORK/mirror" --ro "$MOVEIN:/run/lab/movein"; }
+boot() { start "$SCENARIO-$1" --mirror "$HOSTLAB_WORK/mirror" --ro "$MOVEIN:/run/lab/movein"; }
 
 # on NAME COMMAND...: as the user mitsio, in a login session. Options of lab-run exec
 # (--user root, --cut-when PATH, …) come before COMMAND.
