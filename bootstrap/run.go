@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"movein/bootstrap/host"
 )
@@ -165,15 +166,22 @@ func (r *run) doSeen(ctx context.Context, s Step, e Event) Event {
 // rootWork reports whether a root step has something to do, as far as the user
 // can see now: so a password is asked for before anything else, or not at all.
 func (r *run) rootWork(ctx context.Context) (work bool) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
 	for _, s := range r.g.steps {
 		info := s.Info()
 		if info.As != Root || slices.Contains(r.opt.Skip, info.Name) {
 			continue
 		}
-		e := r.opt.User.Do(ctx, s, true, func(Event) {})
-		r.seen[info.Name] = e
-		work = work || e.Status == Changed || e.Code == ExitPermission
+		wg.Go(func() {
+			e := r.opt.User.Do(ctx, s, true, func(Event) {})
+			mu.Lock()
+			defer mu.Unlock()
+			r.seen[info.Name] = e
+			work = work || e.Status == Changed || e.Code == ExitPermission
+		})
 	}
+	wg.Wait()
 	return work
 }
 
