@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"movein/bootstrap"
@@ -135,8 +136,9 @@ func (d *diagnosis) checkStore(ctx context.Context, v host.View) error {
 	known := map[string]string{}
 	json.Unmarshal(v.Recall("nix-stamps"), &known) //nolint:errcheck // without it paths are hashed
 	learnt := false
-	for _, p := range d.Receipt.Paths {
-		stamp, err := v.Stamp(ctx, p.Path)
+	stamps := stampAll(ctx, v, d.Receipt.Paths)
+	for i, p := range d.Receipt.Paths {
+		stamp, err := stamps[i].stamp, stamps[i].err
 		if err == nil && (stamp == p.Stamp || stamp == known[p.Path]) {
 			continue
 		} else if errors.Is(err, fs.ErrPermission) { // not for us to see; checkDirs tells
@@ -173,6 +175,27 @@ func (d *diagnosis) checkStore(ctx context.Context, v host.View) error {
 func (d *diagnosis) collected(ctx context.Context, v host.View, path string) bool {
 	daemon, err := v.Daemon(ctx, nixSocket, d.Receipt.Nix, path)
 	return err == nil && slices.Equal(daemon.Unknown, []string{path})
+}
+
+type stamped struct {
+	stamp string
+	err   error
+}
+
+// stampAll stamps the paths, some side by side.
+func stampAll(ctx context.Context, v host.View, paths []receiptPath) []stamped {
+	const hands = 4
+	out := make([]stamped, len(paths))
+	var wg sync.WaitGroup
+	for first := range hands {
+		wg.Go(func() {
+			for i := first; i < len(paths); i += hands {
+				out[i].stamp, out[i].err = v.Stamp(ctx, paths[i].Path)
+			}
+		})
+	}
+	wg.Wait()
+	return out
 }
 
 // checkDB looks whether the store's database is there, can be read, and knows Nix
