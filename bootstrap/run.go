@@ -22,6 +22,8 @@ type Options struct {
 	// for root that User alone can see but not do. Nil: Root is there already.
 	Escalate func(ctx context.Context) error
 	View     host.View // looks as whoever started the program
+	// Touched is called before each change, by whoever is about to make it. May be nil.
+	Touched func()
 }
 
 // Outcome is what became of a run.
@@ -134,10 +136,17 @@ func (r *run) ready(info Info) (ready bool, why string) {
 	return ready, ""
 }
 
+// tell sends an event on the way of a step's, whose goroutine goes on only then.
+func (r *run) tell(e Event) {
+	if e.Status == Applying && r.opt.Touched != nil {
+		r.opt.Touched()
+	}
+	r.news <- e
+}
+
 // do runs one step to its end, in a goroutine of its own.
 func (r *run) do(ctx context.Context, s Step) Event {
-	tell := func(e Event) { r.news <- e }
-	info := s.Info()
+	tell, info := r.tell, s.Info()
 	if info.As != Root {
 		return r.opt.User.Do(ctx, s, r.opt.DryRun, tell)
 	}
@@ -150,7 +159,7 @@ func (r *run) do(ctx context.Context, s Step) Event {
 
 // doSeen does a step of root's of which the user has seen that it would come to e.
 func (r *run) doSeen(ctx context.Context, s Step, e Event) Event {
-	info, tell := s.Info(), func(e Event) { r.news <- e }
+	info, tell := s.Info(), r.tell
 	e.Time = r.opt.View.Now()
 	if r.opt.DryRun || e.Status.Final() && e.Status != Changed && e.Code != ExitPermission {
 		return e

@@ -404,6 +404,27 @@ func TestARunAfterAFailureDoesWhatIsLeft(t *testing.T) {
 	})
 }
 
+func TestTouchedIsCalledBeforeTheFirstChangeAndNotWithoutOne(t *testing.T) {
+	for setup, want := range map[string]bool{"": true, "a:ok b:ok c:ok d:ok e:ok f:ok": false, "dry": false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t)
+			g, opt, _ := l.graphOf(sequenceGraph, setup)
+			touched := false
+			opt.Touched = func() {
+				if !touched && len(l.applied) > 0 {
+					t.Errorf("%q: called after %v", setup, l.applied)
+				}
+				touched = true
+			}
+			opt.Jobs = 1
+			bootstrap.Run(t.Context(), g, func(bootstrap.Event) {}, opt)
+			if touched != want {
+				t.Errorf("%q: called: %v", setup, touched)
+			}
+		})
+	}
+}
+
 func TestApplyIsGivenThePlannedChange(t *testing.T) {
 	l := newLab(t)
 	var got bootstrap.Change

@@ -132,7 +132,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
 			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
 	}
-	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache()}
+	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight)}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
 		s.view = s.rootHost()

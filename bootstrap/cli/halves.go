@@ -94,7 +94,7 @@ func (s *session) open(ctx context.Context, sink bootstrap.Sink) (*halves, error
 }
 
 func (s *session) rootHost() host.Real {
-	return host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, s.io.Environ, s.config.UID == 0 && s.io.EUID == 0), Cache: s.view.Cache}
+	return host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, s.io.Environ, s.config.UID == 0 && s.io.EUID == 0), Cache: s.view.Cache, Sight: s.view.Sight}
 }
 
 // local makes a half of this process.

@@ -152,7 +152,7 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	defer halves.close()
 	return bootstrap.Run(ctx, g, sink, bootstrap.Options{
 		DryRun: s.opt.dryRun, Skip: s.opt.skip, Jobs: s.opt.jobs,
-		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view,
+		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view, Touched: s.view.Sight.Over,
 	}), nil
 }
 

@@ -47,7 +47,7 @@ const (
 )
 
 // QueryDaemon says hello to the Nix daemon on the unix socket and asks it which
-// of the store paths it does not know, in at most 3 s. It speaks protocol 1.18
+// of the store paths it does not know, each in at most 3 s. It speaks protocol 1.18
 // and newer (Nix 2.0 and newer) and changes nothing.
 //
 // Protocol is what the daemon announced. Version is "" before protocol 1.33
@@ -58,45 +58,63 @@ const (
 // nobody listens), os.ErrDeadlineExceeded after 3 s, ctx's, and what the daemon
 // answers, in its words.
 func QueryDaemon(ctx context.Context, socket string, paths []string) (Daemon, error) {
-	d, err := queryDaemon(ctx, socket, paths)
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err()
-	}
+	w, d, err := dialDaemon(ctx, socket)
 	if err != nil {
-		return Daemon{}, fmt.Errorf("asking the Nix daemon on %s: %w", socket, err)
+		return Daemon{}, explainDaemon(ctx, socket, err)
+	}
+	defer w.conn.Close()
+	if d.Unknown, err = w.ask(ctx, paths); err != nil {
+		return Daemon{}, explainDaemon(ctx, socket, err)
 	}
 	return d, nil
 }
 
-func queryDaemon(ctx context.Context, socket string, paths []string) (Daemon, error) {
-	deadline := time.Now().Add(daemonTimeout)
-	dialer := net.Dialer{Deadline: deadline}
+func explainDaemon(ctx context.Context, socket string, err error) error {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return fmt.Errorf("asking the Nix daemon on %s: %w", socket, err)
+}
+
+// dialDaemon connects and says hello.
+func dialDaemon(ctx context.Context, socket string) (*workerConn, Daemon, error) {
+	dialer := net.Dialer{Timeout: daemonTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
-		return Daemon{}, err
+		return nil, Daemon{}, err
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return Daemon{}, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-
 	w := &workerConn{conn: conn, r: bufio.NewReader(io.LimitReader(conn, maxDaemonBytes))}
+	defer w.hurry(ctx)()
 	d, err := w.hello()
 	if err != nil {
-		return d, fmt.Errorf("saying hello: %w", err)
+		conn.Close()
+		return nil, d, fmt.Errorf("saying hello: %w", err)
 	}
+	return w, d, nil
+}
+
+// ask returns those of the paths that are not valid.
+func (w *workerConn) ask(ctx context.Context, paths []string) (unknown []string, err error) {
+	defer w.hurry(ctx)()
 	for _, path := range paths {
 		valid, err := w.isValidPath(path)
 		if err != nil {
-			return d, fmt.Errorf("checking %s: %w", path, err)
+			return nil, fmt.Errorf("checking %s: %w", path, err)
 		}
 		if !valid {
-			d.Unknown = append(d.Unknown, path)
+			unknown = append(unknown, path)
 		}
 	}
-	return d, nil
+	return unknown, nil
+}
+
+// hurry bounds what follows by daemonTimeout and ctx, until done is called.
+func (w *workerConn) hurry(ctx context.Context) (done func()) {
+	if err := w.conn.SetDeadline(time.Now().Add(daemonTimeout)); err != nil {
+		w.fail(err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
+	return func() { stop() }
 }
 
 // workerConn is a connection to a daemon. After the first error err stays.

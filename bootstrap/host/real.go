@@ -20,6 +20,7 @@ type Real struct {
 	Env   []string   // the clean environment for children, see Environ
 	Cache string     // directory of the Memory; "": nothing is remembered
 	Notes func(Note) // told of progress and warnings; may be nil
+	Sight *Sight     // what was seen of the host in this run; may be nil
 }
 
 // Note is what a step tells on the way.
@@ -259,7 +260,7 @@ func (r Real) Free(name string) (int64, error) {
 
 // Daemon implements Store.
 func (r Real) Daemon(ctx context.Context, socket string, paths ...string) (Daemon, error) {
-	return QueryDaemon(ctx, r.full(socket), paths)
+	return r.Sight.queryDaemon(ctx, r.full(socket), paths)
 }
 
 // NarHash implements Store.
@@ -269,7 +270,8 @@ func (r Real) NarHash(ctx context.Context, path string) (string, int64, error) {
 
 // Stamp implements Store.
 func (r Real) Stamp(ctx context.Context, path string) (string, error) {
-	return Stamp(ctx, r.path(path))
+	path = r.path(path)
+	return look(r.Sight, "stamp "+path, func() (string, error) { return Stamp(ctx, path) })
 }
 
 // Unpack implements Unpacker.
@@ -296,7 +298,10 @@ func (r Real) ServerTime(ctx context.Context, url string) (time.Time, error) {
 func (r Real) Tip(ctx context.Context, remote Remote) (Tip, error) { return RemoteTip(ctx, remote) }
 
 // Repo implements Repos.
-func (r Real) Repo(ctx context.Context, dir string) (Repo, error) { return RepoState(ctx, r.full(dir)) }
+func (r Real) Repo(ctx context.Context, dir string) (Repo, error) {
+	dir = r.full(dir)
+	return look(r.Sight, "repo "+dir, func() (Repo, error) { return RepoState(ctx, dir) })
+}
 
 // Clone implements Cloner.
 func (r Real) Clone(ctx context.Context, remote Remote, dir string) error {
