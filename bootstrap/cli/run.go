@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,10 +151,21 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 		return out, err
 	}
 	defer halves.close()
+	s.lookAhead(ctx, g)
 	return bootstrap.Run(ctx, g, sink, bootstrap.Options{
 		DryRun: s.opt.dryRun, Skip: s.opt.skip, Jobs: s.opt.jobs,
 		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view, Touched: s.view.Sight.Over,
 	}), nil
+}
+
+// lookAhead has the remotes asked while root's steps are looked at. What the
+// steps come to is of no interest here: the Sight remembers the answers.
+func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
+	for _, step := range g.Steps() {
+		if info := step.Info(); info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
+			go step.Plan(ctx, s.view) //nolint:errcheck // see above
+		}
+	}
 }
 
 func (s *session) graph() (*bootstrap.Graph, error) {

@@ -295,7 +295,9 @@ func (r Real) ServerTime(ctx context.Context, url string) (time.Time, error) {
 }
 
 // Tip implements Network.
-func (r Real) Tip(ctx context.Context, remote Remote) (Tip, error) { return RemoteTip(ctx, remote) }
+func (r Real) Tip(ctx context.Context, remote Remote) (Tip, error) {
+	return look(r.Sight, "tip "+remote.Branch+" "+remote.URL, func() (Tip, error) { return RemoteTip(ctx, remote) })
+}
 
 // Repo implements Repos.
 func (r Real) Repo(ctx context.Context, dir string) (Repo, error) {

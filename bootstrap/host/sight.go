@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Sight remembers what is slow to look at (stamps, git repositories, the Nix
-// daemon) for as long as nothing is changed: several steps look at the same
+// Sight remembers what is slow to look at (stamps, git repositories and
+// their remotes, the Nix daemon) for as long as nothing is changed: several steps look at the same
 // things, and on a host where all is as it should be that is most of a run.
 // Errors are not remembered. A nil Sight remembers nothing.
 type Sight struct {
