@@ -1,0 +1,70 @@
+// Package home is the home as one transaction: who wants what at which path of
+// it, what is there now, what has to be kept before it is replaced, and how all of
+// that is taken back. It knows neither Nix nor chezmoi, only what they claim.
+package home
+
+import "io/fs"
+
+// Owner is who brings a file of the home.
+type Owner string
+
+// The owners of files.
+const (
+	HomeManager Owner = "home-manager"
+	Chezmoi     Owner = "chezmoi"
+)
+
+// Kind is what a claim wants at its path.
+type Kind string
+
+// The kinds of claims.
+const (
+	File   Kind = "file"
+	Link   Kind = "link"
+	Dir    Kind = "directory" // there may be anything else in it
+	Absent Kind = "absent"    // nothing may be there
+)
+
+// Claim is what an owner wants at a path of the home.
+type Claim struct {
+	Path   string // below the home, clean; any bytes but NUL
+	Owner  Owner
+	Kind   Kind
+	Target string      // of a Link
+	Mode   fs.FileMode // of a File or Dir: permission bits
+	SHA256 string      // of a File's content, hex; "": not known (it holds a secret that is not to be had)
+	Source string      // the file that the owner brings it from, for people
+	Text   []byte      // of a File, for showing what changes; nil: not known, or not to be shown
+	Secret bool        // the content holds, or may hold, a secret
+
+	// Last is what the owner itself left at the path, if it remembers: what is
+	// like that is the owner's, anything else is a stranger's or was edited since.
+	Last *Left
+}
+
+// Left is how an owner left a path.
+type Left struct {
+	Kind   Kind
+	Mode   fs.FileMode
+	SHA256 string // of a File's content, or of a Link's target
+}
+
+// Verb is what would be done at a path.
+type Verb string
+
+// The verbs of a preview. What is as it is wanted has no entry.
+const (
+	Create  Verb = "create"  // nothing is there
+	Update  Verb = "update"  // what is there is the owner's own
+	Replace Verb = "replace" // what is there is a stranger's; it is backed up
+	Delete  Verb = "delete"  // it is the owner's, who wants it no longer
+	Keep    Verb = "keep"    // it was edited, and stays as --on-modified says
+)
+
+// Item is one line of a preview.
+type Item struct {
+	Path  string // below the home: of the claim, or of what is in its way
+	Verb  Verb
+	Was   string // what is there: "file", "foreign link", "dangling link", "directory", …; "" when nothing is
+	Claim Claim  // who wants what; of a Delete, what it was
+}
