@@ -51,4 +51,10 @@ type Action struct {
 	Verb   string `json:"verb"`             // "write", "run", "clone", "link", "back up"
 	Target string `json:"target"`           // "/etc/nix/nix.conf"
 	Reason string `json:"reason,omitempty"` // why, when that is not plain: "has no members"
+
+	// Of a file of the home:
+	Owner  string `json:"owner,omitempty"`  // who brings it: "home-manager", "chezmoi"
+	Source string `json:"source,omitempty"` // the file that it is brought from
+	Was    string `json:"was,omitempty"`    // what is there now: "file", "foreign link", "directory"
+	Diff   string `json:"diff,omitempty"`   // unified; only when asked for, and never of a secret
 }
