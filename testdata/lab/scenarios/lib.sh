@@ -14,6 +14,14 @@ NIX_VERSION=${NIX_VERSION#nix-}
 NIX_SHA256=$(<"$HOSTLAB_WORK/releases/nix/nix-$NIX_VERSION/nix-$NIX_VERSION-x86_64-linux.tar.xz.sha256")
 HOME_REPO=http://github.com/mitsio/home-manager.git
 
+# Two runs of a scenario in one work directory would remove each other's hosts.
+mkdir -p "$HOSTLAB_WORK/locks"
+exec {SCENARIO_LOCK}>"$HOSTLAB_WORK/locks/scenario-$SCENARIO"
+flock --nonblock "$SCENARIO_LOCK" || {
+	echo "$SCENARIO: it runs already in $HOSTLAB_WORK: wait for it, or give this run a HOSTLAB_WORK of its own" >&2
+	exit 1
+}
+
 lab() { "$LAB/hosts/lab-run" "$@"; }
 
 # host NAME KIND [option of lab-run start]...: a fresh host, running. Its real name has
