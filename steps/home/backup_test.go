@@ -30,7 +30,7 @@ func unprivileged(t *testing.T) {
 		check(t, os.WriteFile(dir+"/test", program, 0o755))
 		name, _, _ := strings.Cut(t.Name(), "/")
 		cmd := exec.Command(dir+"/test", "-test.run=^"+name+"$", "-test.v="+fmt.Sprint(testing.Verbose()))
-		cmd.Dir, cmd.Env = dir, []string{"TMPDIR=" + dir, "DEBUG=" + os.Getenv("DEBUG")}
+		cmd.Dir, cmd.Env = dir, []string{"TMPDIR=" + dir}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 4711, Gid: 4711}}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
@@ -143,11 +143,6 @@ func TestRestoreGivesBackWhateverWasSaved(t *testing.T) {
 		}
 		s.havoc()
 		wrecked := snapshot(t, s.home)
-		if os.Getenv("DEBUG") != "" {
-			c, err := s.b.Preview(context.Background(), s.h, r)
-			t.Log(seed, c, err)
-			t.Log(differ(before, wrecked))
-		}
 		res := s.restore(r)
 		if d := differ(before, snapshot(t, s.home)); d != "" {
 			t.Fatalf("case %d: after the restore %+v\n%s", seed, res, d)
