@@ -31,7 +31,6 @@ type Backup struct {
 	m      Manifest
 	dir    string // where it is made
 	have   map[string]Entry
-	bytes  int64
 	failed bool
 }
 
