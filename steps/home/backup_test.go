@@ -28,6 +28,7 @@ func unprivileged(t *testing.T) {
 		program, err := os.ReadFile(exe)
 		check(t, err)
 		check(t, os.WriteFile(dir+"/test", program, 0o755))
+		check(t, os.WriteFile(dir+"/roots", []byte("root's"), 0o644))
 		name, _, _ := strings.Cut(t.Name(), "/")
 		cmd := exec.Command(dir+"/test", "-test.run=^"+name+"$", "-test.v="+fmt.Sprint(testing.Verbose()))
 		cmd.Dir, cmd.Env = dir, []string{"TMPDIR=" + dir}

@@ -384,3 +384,25 @@ func TestManifestsSurviveAnyName(t *testing.T) {
 		t.Error("it is not as base64")
 	}
 }
+
+func TestWhatCannotBeGivenBackIsTold(t *testing.T) {
+	if os.Geteuid() == 0 {
+		unprivileged(t)
+		return
+	}
+	b, h := plain(t, nil)
+	b.Home = os.Getenv("TMPDIR")
+	if b.Home == "" {
+		t.Skip("needs a file of another's")
+	}
+	r := save(t, b, h, "roots")
+	check(t, os.Remove(b.Home+"/roots"))
+	res, err := b.Restore(context.Background(), h, r, home.About{})
+	check(t, err)
+	if want := b.Home + "/roots: owner 0:0"; len(res.Lacks) != 1 || res.Lacks[0] != want {
+		t.Errorf("%q, want %q", res.Lacks, want)
+	}
+	if data, err := os.ReadFile(b.Home + "/roots"); string(data) != "root's" {
+		t.Errorf("%q, %v", data, err)
+	}
+}

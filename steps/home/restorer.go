@@ -134,7 +134,9 @@ func (t *restorer) close(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.lack(m.Name, lacks)
+		if !m.Parent { // the time of somebody else's directory is no loss
+			t.lack(m.Name, lacks)
+		}
 	}
 	return t.h.Sync(t.b.Home)
 }
