@@ -177,7 +177,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	}
 	root.SetFlagErrorFunc(usage)
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newVersion(io), newHalf(io), newConfigHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newBackups(io), newVersion(io), newHalf(io), newConfigHelp())
 	return root
 }
 
