@@ -28,6 +28,7 @@ type Config struct {
 	OnDiverged    string              `json:"on_diverged"`         // "keep" or "stop"
 	OnModified    string              `json:"on_modified"`         // files of chezmoi's that were edited: "backup", "keep" or "stop"
 	Ownership     map[string]string   `json:"ownership,omitempty"` // path below the home: "home-manager", "chezmoi", or "through"
+	NoBuild       bool                `json:"no_build,omitempty"`  // a plan does not build the home to look into it
 	Offline       bool                `json:"offline"`             // ask no remote for news
 
 	NixVersion string `json:"nix_version"` // to install when there is none
@@ -35,8 +36,10 @@ type Config struct {
 	NixURL     string `json:"nix_url"`     // a mirror's base URL, or a tarball's
 	NixSource  string `json:"nix_source"`  // "official", "distro" or "auto"
 
-	Verify []Check  `json:"verify,omitempty"`
-	Given  []string `json:"given,omitempty"` // keys that are said louder than the home repo's own movein.toml says them
+	Verify  []Check  `json:"verify,omitempty"`
+	Run     string   `json:"run"`             // what is done: "apply", "rollback"; for the backups
+	Version string   `json:"version"`         // of movein
+	Given   []string `json:"given,omitempty"` // keys that are said louder than the home repo's own movein.toml says them
 }
 
 // Check is a post-condition of the user's own: a command that must exit with 0.

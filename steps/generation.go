@@ -1,12 +1,8 @@
 package steps
 
 import (
-	"errors"
-	"io/fs"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"syscall"
 
 	"movein/bootstrap/host"
 )
@@ -68,9 +64,6 @@ type leaf struct {
 	target string // what the link in the home must be
 }
 
-// managed matches a link into a generation's files, of whatever generation.
-var managed = regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|generation)/`)
-
 // leaves lists the generation's files.
 func (g generation) leaves(v host.Files) ([]leaf, error) {
 	top := g.out + "/home-files"
@@ -102,62 +95,6 @@ func (g generation) leaves(v host.Files) ([]leaf, error) {
 		return nil
 	}
 	return out, walk("")
-}
-
-// placed says how a leaf stands in the home.
-type placed int
-
-const (
-	right    placed = iota // the link is as it must be
-	same                   // a regular file with the same content: home-manager leaves it
-	missing                // nothing is there
-	ours                   // a link into another generation
-	stranger               // something else: a file, a directory, another link
-)
-
-// place looks at a leaf's place in the home.
-func (g generation) place(v host.View, l leaf) (placed, error) {
-	name := filepath.Join(g.c.Home, l.rel)
-	info, err := v.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return missing, nil
-	case errors.Is(err, syscall.ENOTDIR):
-		return stranger, nil
-	case err != nil:
-		return stranger, err
-	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := v.Readlink(name)
-		switch {
-		case err != nil:
-			return stranger, err
-		case target == l.target || target == g.out+"/home-files/"+l.rel || filepath.Clean(target) == g.out+"/home-files/"+l.rel:
-			return right, nil
-		case managed.MatchString(target):
-			return ours, nil
-		}
-		return stranger, nil
-	case info.Mode().IsRegular():
-		have, err := v.ReadFile(name)
-		if err != nil {
-			return stranger, nil //nolint:nilerr // what cannot be read is not known to be the same
-		}
-		want, err := v.ReadFile(l.target)
-		if err == nil && string(have) == string(want) {
-			return same, nil
-		}
-	}
-	return stranger, nil
-}
-
-// inTheWay is what has to be moved for a leaf whose place a stranger has: what is
-// there, or what is where one of its directories has to be.
-func (g generation) inTheWay(v host.Files, l leaf) string {
-	name := filepath.Join(g.c.Home, l.rel)
-	for !exists(v, name) && name != g.c.Home {
-		name = filepath.Dir(name)
-	}
-	return name
 }
 
 // keepsCurrent reports whether the generation's activation leaves the root

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,11 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
 	"movein/distro"
+	"movein/steps/home"
 )
 
 // homeActivate makes the built generation the home's: profile, links, packages,
@@ -33,136 +34,97 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	}
 	b := readBuilt(v, s.c)
 	if why := homeBuild(s).stale(ctx, v, b); why != "" {
-		return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil
+		// In an apply it has been built before this; so this is a plan.
+		if pending, err := (homeRepo(s)).Plan(ctx, v); err != nil || len(pending) > 0 {
+			return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil //nolint:nilerr // home-repo tells
+		}
+		if b.Out, err = homeBuild(s).previewBuild(ctx, v); err != nil {
+			return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil //nolint:nilerr // home-build tells
+		}
 	}
-	g := generation{s.c, b.Out}
-	var change bootstrap.Change
-	if s.c.activeGeneration(v) != b.Out {
-		change = append(change, bootstrap.Action{Verb: "activate", Target: b.Out, Reason: "is not the active generation"})
-	} else if target, ok := isLink(v, s.c.current()); g.keepsCurrent(v) && (!ok || target != b.Out) {
-		change = append(change, bootstrap.Action{Verb: "activate", Target: b.Out, Reason: "was not activated to its end"})
-	}
-	leaves, err := g.leaves(v)
+	p, err := s.preview(ctx, v, generation{s.c, b.Out})
 	if err != nil {
-		return nil, fmt.Errorf("reading the generation: %w", err)
+		return nil, err
 	}
-	for _, l := range leaves {
-		p, err := g.place(v, l)
-		if err != nil {
-			return nil, err
-		}
-		name := filepath.Join(s.c.Home, l.rel)
-		switch p {
-		case missing:
-			change = append(change, bootstrap.Action{Verb: "link", Target: name})
-		case ours:
-			change = append(change, bootstrap.Action{Verb: "relink", Target: name, Reason: "leads to another generation"})
-		case stranger:
-			a := bootstrap.Action{Verb: "replace", Target: g.inTheWay(v, l), Reason: "what is there is kept in " + s.backups()}
-			if !slices.Contains(change, a) {
-				change = append(change, a)
-			}
-		}
-	}
-	if !g.packagesKept(v) {
-		change = append(change, bootstrap.Action{Verb: "install", Target: b.Out + "/home-path", Reason: "the packages are not in the user's profile"})
-	}
-	return change, nil
+	return p.change(v), s.stopAtEdited(p.items)
 }
 
-func (s homeActivate) backups() string { return filepath.Join(s.c.State(), "backups") }
+// preview is all that there is to do to the home.
+type preview struct {
+	homeActivate
+	g          generation
+	items      []home.Item
+	suppressed []home.Claim
+}
+
+func (s homeActivate) preview(_ context.Context, v host.View, g generation) (p preview, err error) {
+	w, suppressed, err := s.wanted(v, g, nil)
+	if err != nil {
+		return p, err
+	}
+	items, err := home.Preview(v, w)
+	return preview{s, g, items, suppressed}, err
+}
+
+// change is the preview as a step's change.
+func (p preview) change(v host.View) (change bootstrap.Change) {
+	if p.changer().CutShort(v) {
+		change = append(change, bootstrap.Action{Verb: "finish", Target: "the change of the home that was cut short"})
+	}
+	if p.c.activeGeneration(v) != p.g.out {
+		change = append(change, bootstrap.Action{Verb: "activate", Target: p.g.out, Reason: "is not the active generation"})
+	} else if target, ok := isLink(v, p.c.current()); p.g.keepsCurrent(v) && (!ok || target != p.g.out) {
+		change = append(change, bootstrap.Action{Verb: "activate", Target: p.g.out, Reason: "was not activated to its end"})
+	}
+	change = append(change, p.actions(p.items)...)
+	if !p.g.packagesKept(v) {
+		change = append(change, bootstrap.Action{Verb: "install", Target: p.g.out + "/home-path", Reason: "the packages are not in the user's profile"})
+	}
+	return change
+}
+
+func (s homeActivate) backups() home.Backups {
+	return home.Backups{Dir: filepath.Join(s.c.State(), "backups"), Home: s.c.Home}
+}
+
+func (s homeActivate) changer() home.Changer {
+	return home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
+}
 
 func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
-	b := readBuilt(h, s.c)
-	if !exists(h, b.Out+"/activate") {
+	var err error
+	if s.c, err = s.c.withRepo(h); err != nil {
+		return err
+	}
+	g := generation{s.c, readBuilt(h, s.c).Out}
+	if !exists(h, g.out+"/activate") {
 		return bootstrap.Hint(errors.New("no generation is built"), "run: movein apply")
 	}
-	g := generation{s.c, b.Out}
-	aside, err := s.setAside(h, g)
+	undo := func(ctx context.Context, old string, links map[string]string, activated bool) error {
+		return s.undo(ctx, h, old, links, activated)
+	}
+	if err := s.changer().Resume(ctx, h, undo); err != nil {
+		return err
+	}
+	p, err := s.preview(ctx, h, g)
 	if err != nil {
-		return errors.Join(err, aside.giveBack(h))
+		return err
 	}
-	old, was := s.c.activeGeneration(h), s.links(h, g)
-	if err = s.activate(ctx, h, g); err == nil {
-		return nil
+	if err := s.stopAtEdited(p.items); err != nil {
+		return err
 	}
-	// The run may have been interrupted; what is begun is taken back all the same.
-	if rerr := s.restore(context.WithoutCancel(ctx), h, g, old, was, aside); rerr != nil {
-		return bootstrap.Hint(errors.Join(err, rerr), "not all is as it was; mend the home repo and run the same command again; what was in the way is kept below %s", s.backups())
-	}
-	return err
-}
-
-// setAside moves everything of a stranger's that is in the generation's way to a
-// backup of this run, which keeps it whole: content, mode, owner, times, attributes.
-func (s homeActivate) setAside(h host.Host, g generation) (moved, error) {
-	m := moved{dir: filepath.Join(s.backups(), h.Now().UTC().Format("20060102T150405.000Z"))}
-	leaves, err := g.leaves(h)
-	if err != nil {
-		return m, err
-	}
-	for _, l := range leaves {
-		p, err := g.place(h, l)
-		if err != nil {
-			return m, err
-		}
-		if p != stranger {
-			continue
-		}
-		from := g.inTheWay(h, l)
-		to := filepath.Join(m.dir, strings.TrimPrefix(from, s.c.Home))
-		if err := h.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			return m, fmt.Errorf("making a backup: %w", err)
-		}
-		if err := h.Rename(from, to); err != nil {
-			return m, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitRefused, fmt.Errorf("backing up %s: %w", from, err)),
-				"nothing was replaced; move %s away yourself and run the same command again", from)
-		}
-		m.files = append(m.files, [2]string{from, to})
-		h.Warn("%s was in the way and is kept as %s", from, to)
-	}
-	return m, nil
-}
-
-// moved is what was set aside, and from where.
-type moved struct {
-	dir   string
-	files [][2]string // from, to
-}
-
-// giveBack moves everything to where it was, unless something else is there now.
-func (m moved) giveBack(h host.Host) (err error) {
-	for _, f := range m.files {
-		err = errors.Join(err, unput(h, f[0]))
-		if !exists(h, f[0]) {
-			err = errors.Join(err, h.Rename(f[1], f[0]))
-		} else {
-			err = errors.Join(err, fmt.Errorf("giving back %s: something else is there now; what was there is kept as %s", f[0], f[1]))
+	for _, i := range p.items {
+		if i.Verb == home.Replace {
+			h.Warn("%s (%s) was in the way and is kept in a backup: movein backups list", filepath.Join(s.c.Home, i.Path), i.Was)
 		}
 	}
-	return err
-}
-
-// unput takes away what an activation has put at name, where a stranger was
-// before: links into a generation, and directories with nothing else in them.
-func unput(h host.Host, name string) (err error) {
-	if target, link := isLink(h, name); link {
-		if managed.MatchString(target) {
-			return h.Remove(name)
-		}
-		return nil
-	}
-	entries, lerr := h.ReadDir(name)
-	if lerr != nil {
-		return nil //nolint:nilerr // no directory, and not an activation's
-	}
-	for _, e := range entries {
-		err = errors.Join(err, unput(h, filepath.Join(name, e.Name())))
-	}
-	if emptyDir(h, name) {
-		err = errors.Join(err, h.Remove(name))
-	}
-	return err
+	return s.changer().Do(ctx, h, home.Job{
+		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
+		Generation: s.c.activeGeneration(h), Wanted: g.out,
+		Links: s.links(h), Items: p.items, Suppressed: p.suppressed,
+		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },
+		Undo:     undo,
+	})
 }
 
 // activate makes g the active generation: first a dry run, which changes nothing
@@ -211,52 +173,54 @@ func (s homeActivate) explain(what string, err error) error {
 	return bootstrap.Hint(fmt.Errorf("%s: %w", what, err), "the home is as it was; mend the home repo and run the same command again")
 }
 
-// restore gives the previous generation back, or the links as they were if there
-// was none, and then what had been set aside.
-func (s homeActivate) restore(ctx context.Context, h host.Host, g generation, old string, was map[string]string, aside moved) error {
-	var errs []error
-	switch {
-	case old == "" || old == g.out || !exists(h, old+"/activate"):
-		errs = append(errs, s.relink(h, g, was))
-	case s.c.activeGeneration(h) != old: // else nothing was begun
-		errs = append(errs, s.setProfile(ctx, h, old))
-		_, err := h.Run(ctx, s.script(old))
-		errs = append(errs, err)
+// undo gives the profile and the links around it back as they were, and has the
+// generation that was active then activated again, for what beside files an
+// activation does: packages, units.
+func (s homeActivate) undo(ctx context.Context, h host.Host, old string, was map[string]string, activated bool) error {
+	if err := s.relink(h, was); err != nil {
+		return err
 	}
-	return errors.Join(append(errs, aside.giveBack(h))...)
+	if !activated || old == "" || !exists(h, old+"/activate") {
+		return nil
+	}
+	if _, err := h.Run(ctx, s.script(old)); err != nil {
+		// Its files and its profile are as they were; the next run does the rest.
+		h.Warn("the generation that was active before could not be activated again: %v", err)
+	}
+	return nil
 }
 
-// links are the symlinks that an activation of g makes or changes, and where they
-// lead now; "" for one that is not there.
-func (s homeActivate) links(v host.View, g generation) map[string]string {
-	profile := s.c.profile(v)
-	names := []string{s.c.current(), profile}
-	if entries, err := v.ReadDir(filepath.Dir(profile)); err == nil {
+// links are the symlinks beside the files that an activation changes, and where
+// they lead now: the profiles, their generations, home-manager's own root.
+func (s homeActivate) links(v host.View) map[string]string {
+	dir := filepath.Dir(s.c.profile(v))
+	now := map[string]string{}
+	for _, name := range []string{s.c.current(), s.c.profile(v), filepath.Join(dir, "profile"), filepath.Join(s.c.Home, ".nix-profile")} {
+		now[name], _ = isLink(v, name)
+	}
+	if entries, err := v.ReadDir(dir); err == nil {
 		for _, e := range entries {
 			if generationNumber(e.Name()) != 0 {
-				names = append(names, filepath.Join(filepath.Dir(profile), e.Name()))
+				name := filepath.Join(dir, e.Name())
+				now[name], _ = isLink(v, name)
 			}
 		}
-	}
-	leaves, _ := g.leaves(v) //nolint:errcheck // setAside has read them
-	for _, l := range leaves {
-		names = append(names, filepath.Join(s.c.Home, l.rel))
-	}
-	now := map[string]string{}
-	for _, name := range names {
-		now[name], _ = isLink(v, name)
 	}
 	return now
 }
 
-// relink takes back what an activation did to links: they lead again where they did.
-func (s homeActivate) relink(h host.Host, g generation, was map[string]string) error {
+// relink makes links lead where they did; what is no link any more is left.
+func (s homeActivate) relink(h host.Host, was map[string]string) error {
 	var errs []error
-	now := s.links(h, g)
+	now := s.links(h)
+	for name := range was {
+		if _, known := now[name]; !known {
+			now[name], _ = isLink(h, name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		made := strings.HasPrefix(now[name], nixStore+"/") || generationNumber(now[name]) != 0
 		switch {
-		case now[name] == was[name], !made && exists(h, name): // not of the activation's making
+		case now[name] == was[name], now[name] == "" && exists(h, name):
 		case was[name] == "":
 			errs = append(errs, h.Remove(name))
 		default:

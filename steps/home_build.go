@@ -270,11 +270,10 @@ func (s homeBuild) build(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return s.explain(err, flake)
 	}
-	var outs []struct{ Outputs map[string]string }
-	if err := json.Unmarshal(res.Stdout, &outs); err != nil || len(outs) != 1 || outs[0].Outputs["out"] == "" {
-		return fmt.Errorf("reading what nix build says: %q", strings.TrimSpace(string(res.Stdout)))
+	out, err := builtOut(res.Stdout)
+	if err != nil {
+		return err
 	}
-	out := outs[0].Outputs["out"]
 	if !exists(h, out+"/activate") {
 		return bootstrap.Hint(bootstrap.Misconfigured("homeConfigurations.%s.activationPackage of %s builds no home generation: there is no activate in %s", quote(attribute), flake, out),
 			"make it one in the home repo (home-manager.lib.homeManagerConfiguration), or choose another with --configuration")
@@ -291,6 +290,15 @@ func (s homeBuild) build(ctx context.Context, h host.Host) error {
 		return err
 	}
 	return h.WriteFile(s.record(), append(data, '\n'), 0o600)
+}
+
+// builtOut is the store path in what "nix build --json" says.
+func builtOut(said []byte) (string, error) {
+	var outs []struct{ Outputs map[string]string }
+	if err := json.Unmarshal(said, &outs); err != nil || len(outs) != 1 || outs[0].Outputs["out"] == "" {
+		return "", fmt.Errorf("reading what nix build says: %q", strings.TrimSpace(string(said)))
+	}
+	return outs[0].Outputs["out"], nil
 }
 
 // storeCmd is a command of the nix-store beside the host's nix.

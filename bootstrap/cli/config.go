@@ -110,7 +110,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if err := s.identify(); err != nil { // the file may have named another user
 		return err
 	}
-	s.config.HomeRepo = s.opt.homeRepo
+	s.config.HomeRepo, s.config.Version = s.opt.homeRepo, Version()
 	if s.config.HomeRepo == "" {
 		s.config.HomeRepo = steps.LastRepo(files, s.config)
 	}

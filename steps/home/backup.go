@@ -96,6 +96,27 @@ func (k *Backup) SaveTree(ctx context.Context, paths ...string) error {
 
 func (b Backups) place(path string) host.Place { return host.Place{Base: b.Home, Name: path} }
 
+// Dirs are the directories that were saved on the way to others, sorted.
+func (k *Backup) Dirs() (dirs []host.Kept) {
+	for _, e := range k.have {
+		if e.Parent && e.Kind == host.KindDir {
+			dirs = append(dirs, e.Kept)
+		}
+	}
+	slices.SortFunc(dirs, func(a, b host.Kept) int { return cmp.Compare(a.Name, b.Name) })
+	return dirs
+}
+
+// Absent keeps that nothing is at the paths, whose parents are not there either, or
+// are saved as something else than directories.
+func (k *Backup) Absent(paths ...string) {
+	for _, path := range paths {
+		if _, ok := k.have[path]; !ok {
+			k.have[path] = Entry{Kept: host.Kept{Name: path, Kind: host.KindAbsent}}
+		}
+	}
+}
+
 // walk adds all that is below a path.
 func (k *Backup) walk(ctx context.Context, path string, top host.Kept, want *[]string) error {
 	if top.Kind != host.KindDir || k.b.place(path).String() == k.b.Dir {

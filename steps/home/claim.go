@@ -31,6 +31,7 @@ type Claim struct {
 	Owner  Owner
 	Kind   Kind
 	Target string      // of a Link
+	Alias  string      // another target that is right too
 	Mode   fs.FileMode // of a File or Dir: permission bits
 	SHA256 string      // of a File's content, hex; "": not known (it holds a secret that is not to be had)
 	Source string      // the file that the owner brings it from, for people

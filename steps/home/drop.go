@@ -10,9 +10,13 @@ import (
 // drop adds what owners left and want no longer, as far as it is as they left it,
 // and the directories that then have nothing in them.
 func (p *preview) drop() error {
-	gone := map[string]bool{}
+	gone := map[string]bool{} // of what chezmoi deletes, too: that goes first
+	for _, i := range p.items {
+		gone[i.Path] = i.Verb == Delete
+	}
+	dropped := map[string]bool{}
 	for _, c := range p.w.Dropped {
-		if _, wanted := p.byPath[c.Path]; wanted || p.below[c.Path] || gone[c.Path] {
+		if _, wanted := p.byPath[c.Path]; wanted || p.below[c.Path] || gone[c.Path] || p.goes(c.Path) {
 			continue
 		}
 		target, err := p.v.Readlink(p.name(c.Path))
@@ -26,15 +30,20 @@ func (p *preview) drop() error {
 			continue
 		}
 		p.add(Delete, "", c)
-		gone[c.Path] = true
+		gone[c.Path], dropped[c.Path] = true, true
 	}
-	for path := range gone {
+	for path := range dropped {
 		for dir := parentOf(path); dir != "." && !gone[dir] && p.emptied(dir, gone); dir = parentOf(dir) {
 			p.add(Delete, "", Claim{Path: dir, Kind: Dir, Owner: HomeManager})
 			gone[dir] = true
 		}
 	}
 	return nil
+}
+
+// goes reports whether path goes with a directory that has to be gone.
+func (p *preview) goes(path string) bool {
+	return slices.ContainsFunc(parents(path), func(dir string) bool { return p.byPath[dir].Kind == Absent })
 }
 
 // real reports whether path and all that leads to it in the home are directories.

@@ -242,7 +242,7 @@ func (p *preview) link(c Claim, info fs.FileInfo) error {
 		if err != nil {
 			return err
 		}
-		if target == c.Target || filepath.Clean(target) == c.Target {
+		if clean := filepath.Clean(target); target == c.Target || clean == c.Target || c.Alias != "" && clean == c.Alias {
 			return nil
 		}
 		if p.own(c, info, digest([]byte(target))) || c.Owner == HomeManager && managedLink.MatchString(target) {
@@ -358,10 +358,20 @@ func (p *preview) was(path string, info fs.FileInfo) (string, error) {
 	return "file", nil
 }
 
-// leads reports whether the link at path leads to something.
+// leads reports whether the link at path leads to something. Nothing is opened:
+// that could wait for ever.
 func (p *preview) leads(path string) bool {
-	_, err := p.v.ReadHead(p.name(path), 0)
-	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ELOOP)
+	const hops = 40 // as many as the kernel follows
+	name := p.name(path)
+	for range hops {
+		target, err := p.v.Readlink(name)
+		if err != nil {
+			_, err := p.v.Lstat(name)
+			return err == nil
+		}
+		name = resolve(name, target)
+	}
+	return false
 }
 
 func digest(data []byte) string {

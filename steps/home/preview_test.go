@@ -17,9 +17,9 @@ const (
 	oldFiles = "/nix/store/zyxwvsrqpnmlkjihgfdcba9876543210-home-manager-files/"
 )
 
-// put makes files of lines "PATH TEXT", "PATH -> TARGET" or "PATH/"; a mode may
+// plant makes files of lines "PATH TEXT", "PATH -> TARGET" or "PATH/"; a mode may
 // stand before: "!0600 PATH TEXT".
-func put(t *testing.T, dir string, lines ...string) {
+func plant(t *testing.T, dir string, lines ...string) {
 	t.Helper()
 	for _, line := range lines {
 		mode := os.FileMode(0o644)
@@ -105,7 +105,7 @@ func TestPreviewSaysWhatIsThereAndWhatBecomesOfIt(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
-			put(t, dir, tc.have...)
+			plant(t, dir, tc.have...)
 			items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: tc.claims, Dropped: tc.dropped})
 			if err != nil {
 				t.Fatal(err)
@@ -135,7 +135,7 @@ func render(items []Item) string {
 
 func TestPreviewNamesFilesThatAreMoreThanTheirContent(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "hard mine", "!04755 setuid mine")
+	plant(t, dir, "hard mine", "!04755 setuid mine")
 	if err := os.Link(filepath.Join(dir, "hard"), filepath.Join(dir, "other")); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPreviewNamesFilesThatAreMoreThanTheirContent(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	put(t, dir, "theirs mine")
+	plant(t, dir, "theirs mine")
 	for name, want := range map[string]string{"hard": "hard-linked file", "setuid": "setuid file", "fifo": "special file"} {
 		items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm(name)}})
 		if err != nil || render(items) != "replace "+name+" ("+want+")" {
@@ -160,8 +160,8 @@ func TestPreviewNamesFilesThatAreMoreThanTheirContent(t *testing.T) {
 
 func TestUnfoldedLinksAreAbsoluteWhereTheOneWas(t *testing.T) {
 	dir, dot := t.TempDir(), t.TempDir()
-	put(t, dot, "other mine")
-	put(t, dir, "a -> "+dot)
+	plant(t, dot, "other mine")
+	plant(t, dir, "a -> "+dot)
 	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}})
 	if want := "replace a (folded parent directory), create a/f, create a/other -> " + dot + "/other"; err != nil || render(items) != want {
 		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
@@ -170,8 +170,8 @@ func TestUnfoldedLinksAreAbsoluteWhereTheOneWas(t *testing.T) {
 
 func TestPreviewLeavesWhatHomeManagerLeaves(t *testing.T) {
 	dir, store := t.TempDir(), t.TempDir()
-	put(t, dir, "f same")
-	put(t, store, "f same")
+	plant(t, dir, "f same")
+	plant(t, store, "f same")
 	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{{Path: "f", Owner: HomeManager, Kind: Link, Target: store + "/f"}}})
 	if err != nil || len(items) != 0 {
 		t.Errorf("%s, %v", render(items), err)
@@ -180,7 +180,7 @@ func TestPreviewLeavesWhatHomeManagerLeaves(t *testing.T) {
 
 func TestPreviewKeepsEditedFilesWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "f mine", "g old")
+	plant(t, dir, "f mine", "g old")
 	claims := []Claim{wrote(cz("f", "new"), "old"), wrote(cz("g", "new"), "old"), wrote(cz("gone", "new"), "old"), cz("new", "new")}
 	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims, OnModified: "keep"})
 	want := "keep f (edited file), update g, keep gone (deleted), create new"
@@ -191,7 +191,7 @@ func TestPreviewKeepsEditedFilesWhenAskedTo(t *testing.T) {
 
 func TestPreviewGoesThroughLinksOnlyWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "data/f mine", "a -> data")
+	plant(t, dir, "data/f mine", "a -> data")
 	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
 	if err != nil || render(items) != "replace a/f (file)" {
 		t.Errorf("%s, %v", render(items), err)

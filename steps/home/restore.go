@@ -80,10 +80,10 @@ func (b Backups) change(moves []move) (c bootstrap.Change) {
 // compare says for each entry what is to be done, in the order of the names.
 func (b Backups) compare(ctx context.Context, v host.View, wants map[string]wanted) ([]move, error) {
 	var moves []move
-	over := "" // a path that will be replaced by a directory: nothing is below it yet
+	over := map[string]bool{} // paths that will be no directories, or new ones: nothing of now is below them then
 	for _, name := range slices.Sorted(maps.Keys(wants)) {
 		m := move{wanted: wants[name], now: host.Kept{Name: name, Kind: host.KindAbsent}}
-		if over == "" || !inside(name, over) {
+		if !slices.ContainsFunc(parents(name), func(dir string) bool { return over[dir] }) {
 			var err error
 			m.now, err = v.Look(ctx, b.place(name), m.Kind == host.KindFile)
 			if err != nil {
@@ -93,8 +93,8 @@ func (b Backups) compare(ctx context.Context, v host.View, wants map[string]want
 		if err := m.decide(); err != nil {
 			return nil, bootstrap.Hint(bootstrap.Refuse("restoring below %s: %w", b.place(name), err), "move it away, then run the same command again: ls -ld %s", quote(b.place(name).String()))
 		}
-		if m.verb == replace && m.Kind == host.KindDir {
-			over = name
+		if m.Kind != host.KindDir || m.verb == replace {
+			over[name] = true
 		}
 		if (m.verb == remove || m.verb == replace) && inside(b.Dir, b.place(name).String()) {
 			return nil, bootstrap.Hint(bootstrap.Refuse("restoring %s: the backups are in it", b.place(name)), "move %s elsewhere, and set XDG_STATE_HOME to there", quote(filepath.Dir(b.Dir)))

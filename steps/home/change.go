@@ -1,0 +1,385 @@
+package home
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+)
+
+// Changer changes a home as one transaction: what would be lost is backed up
+// first, then each part is done, and if one goes wrong all are taken back. A change
+// that was cut short (kill, power loss) is known by its record: the next one goes
+// on from there, and if it goes wrong too, takes back both.
+type Changer struct {
+	Backups Backups
+	Record  string // file that is there while a change is under way
+	Version string // of movein
+}
+
+// record is what has to be known of a change that is under way.
+type record struct {
+	Version    int               `json:"version"`
+	Runs       []string          `json:"runs"`                 // its backups, oldest first
+	Generation string            `json:"generation,omitempty"` // the active one before it
+	Wanted     string            `json:"wanted,omitempty"`     // the one that is to be active
+	Links      map[string]string `json:"links,omitempty"`      // links beside the files, as they were; "": none
+	Activating bool              `json:"activating,omitempty"`
+	Held       []string          `json:"held,omitempty"` // files that are moved aside while home-manager links their places
+	Back       bool              `json:"back,omitempty"` // it went wrong and is being taken back
+}
+
+const recordVersion = 1
+
+// Job is what is to be changed, and by whom.
+type Job struct {
+	Reason     string            // for people who look at the backup
+	Generation string            // the active one
+	Wanted     string            // the one to activate
+	Links      map[string]string // links that the parts change beside the items, as they are now
+	Items      []Item            // of Preview
+	Also       []string          // other paths below the home that the parts write
+	Suppressed []Claim           // home-manager's that are not wanted although its generation has them
+
+	Save     func(ctx context.Context, b *Backup) error // puts more into the backup; may be nil
+	Chezmoi  func(ctx context.Context) error            // may be nil
+	Activate func(ctx context.Context) error
+	Undo     Undo
+}
+
+// Undo gives a generation back, and the links as they were. Activated says whether
+// the other one had begun to be activated.
+type Undo func(ctx context.Context, generation string, links map[string]string, activated bool) error
+
+// Unfinished is the generation that a change which was cut short was about; "" if
+// none was.
+func (c Changer) Unfinished(v host.Files) string {
+	rec, ok := c.record(v)
+	if !ok {
+		return ""
+	}
+	return rec.Wanted
+}
+
+// CutShort reports whether a change was.
+func (c Changer) CutShort(v host.Files) bool {
+	_, ok := c.record(v)
+	return ok
+}
+
+func (c Changer) record(v host.Files) (rec record, ok bool) {
+	data, err := v.ReadFile(c.Record)
+	if err != nil || json.Unmarshal(data, &rec) != nil || rec.Version != recordVersion {
+		return record{}, false
+	}
+	return rec, true
+}
+
+func (c Changer) write(h host.Host, rec record) error {
+	rec.Version = recordVersion
+	data, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := h.WriteFile(c.Record, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing down what is being changed: %w", err)
+	}
+	return nil
+}
+
+// Resume gets a home ready in which a change was cut short: it finishes taking
+// back one that had gone wrong. It is called before the home is looked at.
+func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
+	rec, ok := c.record(h)
+	switch {
+	case !ok:
+		return nil
+	case rec.Back:
+		return c.takeBack(ctx, h, rec, undo)
+	}
+	return c.unhold(h, rec.Held)
+}
+
+// Do makes the change. Nothing is changed if the backup cannot be made.
+func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
+	run, dirs, err := c.backUp(ctx, h, job)
+	if err != nil {
+		return bootstrap.Hint(fmt.Errorf("backing up what would be replaced: %w", err), "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
+	}
+	rec, resumed := c.record(h)
+	if !resumed {
+		rec = record{Generation: job.Generation, Links: job.Links}
+	}
+	rec.Runs, rec.Wanted = append(rec.Runs, run), job.Wanted
+	if err := c.write(h, rec); err != nil {
+		return err
+	}
+	if err = c.parts(ctx, h, &rec, job); err == nil {
+		err = c.keepModes(h, dirs)
+	}
+	if err == nil {
+		return h.Remove(c.Record)
+	}
+	// The run may have been interrupted; what is begun is taken back all the same.
+	if berr := c.takeBack(context.WithoutCancel(ctx), h, rec, job.Undo); berr != nil {
+		return bootstrap.Hint(errors.Join(err, berr), "not all is as it was: mend that and run the same command again; everything that was replaced is in the backup: movein backups list")
+	}
+	return bootstrap.Hint(err, "%s", cmpHint(err, "the home is as it was; mend that and run the same command again"))
+}
+
+// cmpHint is err's own hint, or the other.
+func cmpHint(err error, other string) string {
+	if hint := bootstrap.HintOf(err); hint != "" {
+		return hint
+	}
+	return other
+}
+
+// keepModes gives directories their modes again that home-manager removed, when
+// they were empty for a moment, and made anew.
+func (c Changer) keepModes(h host.Host, dirs []host.Kept) error {
+	for _, was := range dirs {
+		name := c.place(was.Name).String()
+		if now, err := h.Lstat(name); err != nil || !now.IsDir() || now.Mode()&^fs.ModeDir == was.Mode {
+			continue
+		}
+		if err := h.Own(name, was.UID, was.GID, was.Mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// backUp copies all that the job changes. It returns the backup's name, and the
+// directories that what is changed is in.
+func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, dirs []host.Kept, err error) {
+	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: job.Reason, Generation: job.Generation})
+	if err != nil {
+		return "", nil, err
+	}
+	var some, trees, absent []string
+	for _, item := range job.Items {
+		if item.Verb == Replace || item.Verb == Delete {
+			trees = append(trees, item.Path)
+		}
+	}
+	for _, item := range job.Items {
+		below := slices.ContainsFunc(parents(item.Path), func(dir string) bool { return slices.Contains(trees, dir) })
+		switch {
+		case item.Verb == Create && below: // or it is in the tree
+			absent = append(absent, item.Path)
+		case item.Verb == Create || item.Verb == Update:
+			some = append(some, item.Path)
+		}
+	}
+	if err := b.SaveTree(ctx, trees...); err != nil {
+		return "", nil, err
+	}
+	if err := b.Save(ctx, append(some, job.Also...)...); err != nil {
+		return "", nil, err
+	}
+	b.Absent(absent...)
+	if job.Save != nil {
+		if err := job.Save(ctx, b); err != nil {
+			return "", nil, errors.Join(err, b.Discard())
+		}
+	}
+	return b.Run(), b.Dirs(), b.Seal()
+}
+
+// parts does one thing after the other.
+func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) error {
+	if err := c.clear(ctx, h, job.Items); err != nil {
+		return err
+	}
+	if job.Chezmoi != nil {
+		if err := job.Chezmoi(ctx); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	var err error
+	if rec.Held, err = c.toHold(h, job.Suppressed); err != nil {
+		return err
+	}
+	rec.Activating = true
+	if err := c.write(h, *rec); err != nil {
+		return err
+	}
+	for _, name := range rec.Held {
+		if err := h.Rename(name, heldName(name)); err != nil {
+			return err
+		}
+	}
+	if err := job.Activate(ctx); err != nil {
+		return err
+	}
+	if err := c.unlink(ctx, h, job.Suppressed); err != nil {
+		return err
+	}
+	if err := c.unhold(h, rec.Held); err != nil {
+		return err
+	}
+	return c.sweep(ctx, h, job.Items)
+}
+
+func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backups.Home, Name: path} }
+
+// clear takes away what is in the way, all of which is in the backup, and makes
+// directories of what was one link. A plain file in the way of chezmoi's stays:
+// what chezmoi makes of it may begin with what it is.
+func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
+	for _, i := range items {
+		if i.Verb == Replace && !(i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file") {
+			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
+				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
+			}
+		}
+	}
+	for _, i := range items { // sorted: a directory before what is in it
+		name, err := c.place(i.Path).String(), error(nil)
+		switch {
+		case i.Claim.Kind == Dir && (i.Verb == Create || i.Verb == Replace):
+			err = h.MkdirAll(name, cmpMode(i.Claim.Mode))
+		case i.Claim.Owner == "" && i.Verb == Create:
+			err = h.Symlink(i.Claim.Target, name)
+		}
+		if err != nil {
+			return fmt.Errorf("making %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func cmpMode(mode fs.FileMode) fs.FileMode {
+	if mode == 0 {
+		return 0o755
+	}
+	return mode
+}
+
+// heldName is where a file waits while home-manager links its place.
+func heldName(name string) string {
+	return filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".movein-held")
+}
+
+// toHold are the files that have to be out of the way of links that are not wanted.
+func (c Changer) toHold(h host.Host, suppressed []Claim) (held []string, err error) {
+	for _, s := range suppressed {
+		name := c.place(s.Path).String()
+		if _, err := h.Lstat(name); errors.Is(err, fs.ErrNotExist) || isManaged(h, name) {
+			continue
+		} else if err != nil {
+			return held, err
+		}
+		held = append(held, name)
+	}
+	return held, nil
+}
+
+// unlink takes the links away that are not wanted.
+func (c Changer) unlink(ctx context.Context, h host.Host, suppressed []Claim) error {
+	for _, s := range suppressed {
+		if isManaged(h, c.place(s.Path).String()) {
+			if err := h.TakeAway(ctx, c.place(s.Path), false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unhold gives files that were moved aside their places again, unless something
+// else is there now than nothing or home-manager's link.
+func (c Changer) unhold(h host.Host, held []string) error {
+	for _, name := range held {
+		if _, err := h.Lstat(heldName(name)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := h.Lstat(name); err == nil && !isManaged(h, name) {
+			h.Warn("%s was to go back to %s, where something else is now", heldName(name), name)
+			continue
+		}
+		if err := h.Rename(heldName(name), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isManaged reports whether name is a link into a generation's files.
+func isManaged(v host.Files, name string) bool {
+	target, err := v.Readlink(name)
+	return err == nil && managedLink.MatchString(target)
+}
+
+// sweep takes away links of generations that neither is active nor was: those that
+// a change left which was cut short.
+func (c Changer) sweep(ctx context.Context, h host.Host, items []Item) error {
+	for _, i := range slices.Backward(items) {
+		if i.Verb != Delete || i.Claim.Owner != HomeManager {
+			continue
+		}
+		name := c.place(i.Path).String()
+		if entries, err := h.ReadDir(name); i.Claim.Kind == Dir && (err != nil || len(entries) > 0) {
+			continue
+		}
+		if i.Claim.Kind != Dir && !isManaged(h, name) {
+			continue
+		}
+		if err := h.TakeAway(ctx, c.place(i.Path), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBack makes the home what it was before the change, of which rec is the record.
+func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Undo) error {
+	rec.Back = true
+	if err := c.write(h, rec); err != nil {
+		return err
+	}
+	errs := []error{c.unhold(h, rec.Held)}
+	if len(rec.Runs) > 0 {
+		errs = append(errs, c.restore(ctx, h, rec.Runs[0]))
+	}
+	if undo != nil {
+		errs = append(errs, undo(ctx, rec.Generation, rec.Links, rec.Activating))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("giving back what was there: %w", err)
+	}
+	return h.Remove(c.Record)
+}
+
+// restore gives back what the run and the later ones replaced.
+func (c Changer) restore(ctx context.Context, h host.Host, run string) error {
+	first, err := c.Backups.Open(h, run)
+	if err != nil {
+		return err
+	}
+	done, err := c.Backups.RestoreTo(ctx, h, first, About{Version: c.Version, Reason: "before a change that went wrong was taken back"})
+	for _, lack := range done.Lacks {
+		h.Warn("could not be given back: %s", lack)
+	}
+	for _, stays := range done.Stays {
+		h.Warn("%s is not empty and stays", stays)
+	}
+	var dirs []host.Kept
+	for _, e := range first.Entries {
+		if e.Parent && e.Kind == host.KindDir {
+			dirs = append(dirs, e.Kept)
+		}
+	}
+	return errors.Join(err, c.keepModes(h, dirs))
+}

@@ -1,0 +1,148 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/steps/home"
+)
+
+// claims are the generation's files as what home-manager wants of the home.
+func (g generation) claims(v host.Files) ([]home.Claim, error) {
+	leaves, err := g.leaves(v)
+	if err != nil {
+		return nil, fmt.Errorf("reading the generation: %w", err)
+	}
+	out := make([]home.Claim, 0, len(leaves))
+	for _, l := range leaves {
+		out = append(out, home.Claim{Path: l.rel, Owner: home.HomeManager, Kind: home.Link,
+			Target: l.target, Alias: g.out + "/home-files/" + l.rel, Source: l.target})
+	}
+	return out, nil
+}
+
+// wanted is what the home is to be with generation g and the dotfiles.
+func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim) (w home.Wanted, suppressed []home.Claim, err error) {
+	mine, err := g.claims(v)
+	if err != nil {
+		return w, nil, err
+	}
+	owners := map[string]home.Owner{}
+	for path, owner := range s.c.Ownership {
+		if owner == "through" {
+			w.Through = append(w.Through, path)
+		} else {
+			owners[path] = home.Owner(owner)
+		}
+	}
+	w.Home, w.UID, w.OnModified = s.c.Home, s.c.UID, s.c.OnModified
+	w.Claims, suppressed = home.Settle(slices.Concat(mine, dotfiles), owners)
+	if err := s.unsettled(home.Conflicts(w.Claims)); err != nil {
+		return w, nil, err
+	}
+	w.Dropped, err = s.dropped(v, g)
+	return w, suppressed, err
+}
+
+// unsettled refuses what two owners claim.
+func (s homeActivate) unsettled(conflicts []home.Conflict) error {
+	if len(conflicts) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, c := range conflicts {
+		lines = append(lines, fmt.Sprintf("~/%s: %s (%s) and %s (%s)", c.Inner.Path, c.Inner.Owner, c.Inner.Source, c.Outer.Owner, c.Outer.Source))
+	}
+	const shown = 10
+	if more := len(lines) - shown; more > 0 {
+		lines = append(lines[:shown], fmt.Sprintf("and %d more", more))
+	}
+	return bootstrap.Hint(bootstrap.Refuse("two want the same files:\n    %s", strings.Join(lines, "\n    ")),
+		"take each out of one of the two repos, or settle it in movein.toml:\n    [ownership]\n    %q = \"home-manager\"   # or \"chezmoi\"", conflicts[0].Outer.Path)
+}
+
+// dropped is what generations before g left in the home and g has not: those of
+// the profile and of the last activation, and of a change that was cut short.
+func (s homeActivate) dropped(v host.View, g generation) (out []home.Claim, err error) {
+	current, _ := isLink(v, s.c.current())
+	seen := []string{"", g.out}
+	for _, old := range []string{s.c.activeGeneration(v), current, s.changer().Unfinished(v)} {
+		if slices.Contains(seen, old) {
+			continue
+		}
+		seen = append(seen, old)
+		claims, err := generation{s.c, old}.claims(v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, claims...)
+	}
+	return out, nil
+}
+
+// actions says in a plan what a preview says.
+func (s homeActivate) actions(items []home.Item) (change bootstrap.Change) {
+	for _, i := range items {
+		if i.Verb == home.Create && i.Claim.Kind == home.Dir || i.Verb == home.Delete && i.Claim.Kind == home.Dir {
+			continue // goes without saying
+		}
+		a := bootstrap.Action{Verb: string(i.Verb), Target: filepath.Join(s.c.Home, i.Path), Owner: string(i.Claim.Owner), Source: i.Claim.Source, Was: i.Was}
+		switch {
+		case i.Verb == home.Replace || i.Verb == home.Delete && i.Was != "":
+			a.Reason = "what is there is kept in " + s.backups().Dir
+		case i.Verb == home.Keep:
+			a.Reason = "stays as you left it (--on-modified keep)"
+		}
+		change = append(change, a)
+	}
+	return change
+}
+
+// edited are the items whose files were edited since chezmoi wrote them.
+func edited(items []home.Item) (out []string) {
+	for _, i := range items {
+		if i.Claim.Last != nil && (strings.HasPrefix(i.Was, "edited ") || i.Was == "deleted") {
+			out = append(out, "~/"+i.Path)
+		}
+	}
+	return out
+}
+
+// stopAtEdited is --on-modified stop.
+func (s homeActivate) stopAtEdited(items []home.Item) error {
+	if names := edited(items); s.c.OnModified == "stop" && len(names) > 0 {
+		return bootstrap.Hint(bootstrap.Refuse("edited since chezmoi wrote them: %s", few(names)),
+			"take the edits into the dotfiles (chezmoi re-add), or go on with --on-modified backup or --on-modified keep")
+	}
+	return nil
+}
+
+// previewBuild builds the generation for a plan. It goes into the store, where
+// apply finds it; nothing of the home changes.
+func (s homeBuild) previewBuild(ctx context.Context, v host.View) (out string, err error) {
+	if nix := detectNix(ctx, v, s.f, s.c); nix.Bin == "" || s.c.NoBuild {
+		return "", errors.New("it is not built yet")
+	}
+	flake := s.flake(ctx, v)
+	attribute, err := s.choose(ctx, v, flake)
+	if err != nil {
+		return "", err
+	}
+	what, err := installable(flake, attribute)
+	if err != nil {
+		return "", err
+	}
+	cmd := s.nixCmd(ctx, v, "build", "--json", "--no-link", what)
+	cmd.Lines = func(line string) { v.Progress(0, 0, strings.TrimSpace(line)) }
+	res, err := v.Query(ctx, cmd)
+	if err != nil {
+		return "", s.explain(err, flake)
+	}
+	return builtOut(res.Stdout)
+}
