@@ -406,3 +406,18 @@ func TestWhatCannotBeGivenBackIsTold(t *testing.T) {
 		t.Errorf("%q, %v", data, err)
 	}
 }
+
+func TestFileThatWasAloneIsAFileOfItsOwnAgain(t *testing.T) {
+	b, h := plain(t, map[string]string{"a": "one"})
+	r := save(t, b, h, "a")
+	check(t, os.Link(b.Home+"/a", b.Home+"/other"))
+	_, err := b.Restore(context.Background(), h, r, home.About{})
+	check(t, err)
+	a, err := os.Stat(b.Home + "/a")
+	check(t, err)
+	other, err := os.Stat(b.Home + "/other")
+	check(t, err)
+	if os.SameFile(a, other) {
+		t.Error("they are still one file")
+	}
+}
