@@ -3,7 +3,8 @@
     vault.py xml FILE                                   the content
     vault.py vault FILE PASSWORD KDF CIPHER [raw]       a KDBX 4 vault; raw: not compressed
     vault.py recrypt OLD NEW PASSWORD CIPHER            a KDBX 3.1 vault with another cipher
-    vault.py large FILE PASSWORD ENTRIES ATTACHMENTS    64 MiB Argon2d and random content, for measuring
+    vault.py large FILE KEY-FILE ENTRIES ATTACHMENTS    Argon2d with 64 MiB and random content, for measuring;
+                                                        the key is the key file alone
 """
 import base64, copy, hashlib, os, random, sys
 from lxml import etree
@@ -125,9 +126,9 @@ def save(kp, file=None):
     kp.save(file)
 
 
-def vault(file, password, kdf, cipher, tree, memory=1 << 20, passes=2, raw=False, attach=lambda kp: None):
+def vault(file, password, kdf, cipher, tree, memory=1 << 20, passes=2, raw=False, key_file=None, attach=lambda kp: None):
     from pykeepass import create_database
-    kp = create_database(file, password=password)
+    kp = create_database(file, password=password, keyfile=key_file)
     header = kp.kdbx.header.value.dynamic_header
     set_kdf(kp, kdf, memory, passes)
     set_cipher(header, cipher)
@@ -180,13 +181,13 @@ def main(what, file, *args):
                   secret=("token",), history=[dict(Password=word(24))] * (i % 3))
 
         def attach(kp):
-            all = kp.tree.findall(".//Group/Entry")
+            all = [e for g in kp.tree.findall(".//Group") if g.find("Name").text.startswith("group ") for e in g.findall("Entry")]
             for i in range(int(args[2])):
                 ref = kp.add_binary(random.randbytes(20000))
                 b = element(all[i * 7 % len(all)], "Binary")
                 element(b, "Key", "file %d" % i)
                 element(b, "Value").set("Ref", str(ref))
-        vault(file, args[0], "argon2", "aes256", tree, 64 << 20, 14, attach=attach)
+        vault(file, None, "argon2", "aes256", tree, 64 << 20, 14, key_file=args[0], attach=attach)
     else:
         sys.exit(__doc__)
 
