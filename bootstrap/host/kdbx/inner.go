@@ -12,7 +12,7 @@ import (
 	"strconv"
 
 	"golang.org/x/crypto/chacha20"
-	"golang.org/x/crypto/salsa20/salsa"
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // the package above it cannot go on where it stopped
 )
 
 // The fields of KDBX 4's inner header (https://keepass.info/help/kb/kdbx.html#ihdr), and

@@ -41,7 +41,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "x", x)
 		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "x", x)
 	}
-	for _, secret := range []string{value, fmt.Sprintf("%x", value), fmt.Sprint([]byte(value)), "sk-ant"} {
+	for _, secret := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%d", []byte(value)), "sk-ant"} {
 		if strings.Contains(strings.ToLower(out.String()), secret) {
 			t.Errorf("printed %q: %.2000s", secret, out.String())
 		}
