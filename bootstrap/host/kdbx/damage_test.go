@@ -96,6 +96,27 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// TestAppended has something behind the end. In KDBX 4 the end is authentic and what
+// follows is not looked at, as in KeePassXC; KDBX 3 has to be whole.
+func TestAppended(t *testing.T) {
+	more := bytes.Repeat([]byte{16}, 16)
+	for _, name := range quick {
+		file := append(read(t, name), more...)
+		if strings.HasPrefix(name, "py31") {
+			refused(t, name, file, credentials(t, name), ErrCorrupt)
+		} else if _, err := Open(context.Background(), file, credentials(t, name), cheap); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestFieldTwice has a header with a field for the second time.
+func TestFieldTwice(t *testing.T) {
+	file := read(t, "py31-chacha20.kdbx")
+	twice := slices.Insert(bytes.Clone(file), 12, 2, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
+	refused(t, "field 2", twice, Credentials{Password: []byte(password)}, ErrCorrupt)
+}
+
 // headerEnd is where the header ends.
 func headerEnd(t *testing.T, file []byte) int {
 	r := &reader{b: file}

@@ -111,6 +111,7 @@ func Open(ctx context.Context, file []byte, c Credentials, l Limits) (*Vault, er
 		}
 		return nil, err
 	}
+	defer clear(content)
 	return h.vault(bytes.NewReader(content), l.Size)
 }
 

@@ -47,3 +47,21 @@ func TestKeyFile(t *testing.T) {
 		}
 	}
 }
+
+// TestComposite tells an empty password from none.
+func TestComposite(t *testing.T) {
+	empty := sha256.Sum256(nil)
+	key := []byte("key of 32 bytes, not more, no le")
+	for name, c := range map[string]struct {
+		credentials Credentials
+		want        [32]byte
+	}{
+		"empty password":          {Credentials{Password: []byte{}}, sha256.Sum256(empty[:])},
+		"key file":                {Credentials{KeyFile: key}, sha256.Sum256(key)},
+		"empty password and file": {Credentials{Password: []byte{}, KeyFile: key}, sha256.Sum256(append(empty[:], key...))},
+	} {
+		if got, err := c.credentials.composite(); err != nil || string(got) != string(c.want[:]) {
+			t.Errorf("%s: %x, %v, want %x", name, got, err, c.want)
+		}
+	}
+}

@@ -104,13 +104,17 @@ func (e *Entry) totp() (totp, error) {
 // uri takes the settings from an otpauth:// URI or from KeeOtp's query.
 // (https://github.com/google/google-authenticator/wiki/Key-Uri-Format)
 func (t *totp) uri(text string) error {
-	u, err := url.Parse(text)
-	if err == nil && u.Scheme == "otpauth" {
-		q := u.Query()
-		t.key = q.Get("secret")
-		if u.Host == "hotp" {
+	if rest, ok := strings.CutPrefix(text, "otpauth://"); ok {
+		// Not url.Parse: programs write names into the path that are not escaped.
+		kind, query, _ := strings.Cut(rest, "?")
+		if strings.HasPrefix(kind, "hotp/") {
 			return fmt.Errorf("%w: they are for HOTP", ErrTOTP)
 		}
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			return fmt.Errorf("%w: field otp is not an otpauth URI", ErrTOTP)
+		}
+		t.key = q.Get("secret")
 		if t.steam = q.Get("encoder") == "steam"; t.steam {
 			t.digits = 5
 		}
