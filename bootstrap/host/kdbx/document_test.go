@@ -71,6 +71,7 @@ func TestDocument(t *testing.T) {
 		{"much too deep", strings.Repeat("<x>", 1e5), ErrCorrupt},
 		{"element in a value", root(withField("Title", "<b/>")), ErrCorrupt},
 		{"not UTF-8", root(withField("Title", "\xff")), ErrCorrupt},
+		{"protected value that is not UTF-8", root("<Entry><String><Key>x</Key><Value Protected=\"True\">" + strings.Repeat("/", 80) + "</Value></String></Entry>"), ErrCorrupt},
 		{"field without a value", root("<Entry><String><Key>x</Key></String></Entry>"), ErrCorrupt},
 		{"field without a name", root("<Entry><String><Value>x</Value></String></Entry>"), ErrCorrupt},
 		{"field twice", root("<Entry><String><Key>x</Key><Value/></String><String><Key>x</Key><Value/></String></Entry>"), ErrCorrupt},
