@@ -3,6 +3,7 @@ package steps
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -124,12 +126,12 @@ func (z chezmoi) unchanged(v host.View, key string) bool {
 	if !ok || z.bin == "" || len(f) != 4 || f[0] != chezmoiCacheSchema || f[1] != stampKey(key) {
 		return false
 	}
-	there, _ := stampHome(v, z.c.Home, strings.Split(string(list), "\x00"))
-	if there != f[3] {
-		return false
-	}
+	var there string
+	var both sync.WaitGroup
+	both.Go(func() { there, _ = stampHome(v, z.c.Home, strings.Split(string(list), "\x00")) })
 	inputs, _, _, why := z.stampInputs(v)
-	return why == "" && inputs == f[2]
+	both.Wait()
+	return why == "" && inputs == f[2] && there == f[3]
 }
 
 func stampKey(key string) string { return digest([]byte(key))[:16] }
@@ -212,12 +214,17 @@ func (s *stamping) add(name string, info fs.FileInfo, err error, whole bool) {
 		s.why = "there is no metadata"
 		return
 	}
-	s.buf = fmt.Appendf(s.buf, "%o %d %d", st.Mode, st.Uid, st.Gid)
+	fields := [...]int64{int64(st.Mode), int64(st.Uid), int64(st.Gid), st.Size, int64(st.Ino), st.Mtim.Sec, st.Mtim.Nsec, st.Ctim.Sec, st.Ctim.Nsec}
+	n := 3
 	if whole || !info.IsDir() {
-		s.buf = fmt.Appendf(s.buf, " %d %d %d.%d %d.%d", st.Size, st.Ino, st.Mtim.Sec, st.Mtim.Nsec, st.Ctim.Sec, st.Ctim.Nsec)
+		n = len(fields)
 		s.newest = later(s.newest, time.Unix(st.Ctim.Unix()))
 	}
-	s.sum.Write(append(s.buf, '\n'))
+	s.buf = append(s.buf, byte(n))
+	for _, f := range fields[:n] {
+		s.buf = binary.LittleEndian.AppendUint64(s.buf, uint64(f))
+	}
+	s.sum.Write(s.buf)
 }
 
 // walk adds all files below dir, but for git's own.

@@ -45,7 +45,7 @@ func (s chezmoiFetch) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 		return nil, err
 	}
 	reason := "neither the home nor the host has a chezmoi"
-	if (homeBuild{s.f, s.c}).stale(ctx, v, b) != "" {
+	if homeBuild(s).stale(ctx, v, b) != "" {
 		reason = "unless the generation that home-build makes has it"
 	}
 	return bootstrap.Change{{Verb: "download", Target: r.url, Reason: reason}}, nil

@@ -29,7 +29,6 @@ type chezmoiLook struct {
 
 	fresh   *freshConfig
 	targets map[string]sourced // all that chezmoi manages, by path below the home
-	removes []string           // of them, what it removes
 	sight   chezmoiSight
 }
 
@@ -79,7 +78,11 @@ func (z chezmoi) look(ctx context.Context, v host.View) (*chezmoiLook, error) {
 	if err != nil {
 		return nil, err
 	}
-	z.claim(v, l, files, last)
+	removed, err := z.removed(ctx, v, l, files)
+	if err != nil {
+		return nil, err
+	}
+	z.claim(v, l, files, removed, last)
 	l.sight.end(v)
 	return l, nil
 }
@@ -104,19 +107,41 @@ func (z chezmoi) list(ctx context.Context, v host.View, l *chezmoiLook) error {
 		}
 		names = strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 	}
-	if out, err = z.ask(ctx, v, l.fresh, "managed", "--nul-path-separator", "--include=remove"); err != nil {
-		return z.explain(what, err)
-	}
 	l.targets = map[string]sourced{}
 	for _, name := range names {
-		l.targets[name] = readSourceName(managed[asJSON(name)].SourceAbsolute)
-	}
-	for name := range strings.SplitSeq(string(out), "\x00") {
-		if s, ok := l.targets[name]; ok && !s.script { // it names scripts too
-			l.removes = append(l.removes, name)
+		if name != "" {
+			l.targets[name] = readSourceName(managed[asJSON(name)].SourceAbsolute)
 		}
 	}
 	return nil
+}
+
+// removed are the targets that chezmoi removes: of those that it manages and that
+// are not in the target state. The others are git repositories that it clones.
+func (z chezmoi) removed(ctx context.Context, v host.View, l *chezmoiLook, files map[string]wantedFile) (map[string]bool, error) {
+	out, unknown := map[string]bool{}, false
+	for name, s := range l.targets {
+		if _, ok := files[name]; ok || s.script {
+			continue
+		}
+		// A file of the source that makes none is empty, or says so by its name.
+		info, err := v.Lstat(s.path)
+		out[name] = err == nil && info.Mode().IsRegular()
+		unknown = unknown || !out[name]
+	}
+	if !unknown {
+		return out, nil
+	}
+	said, err := z.ask(ctx, v, l.fresh, "managed", "--nul-path-separator", "--include=remove")
+	if err != nil {
+		return nil, z.explain("asking chezmoi what it removes", err)
+	}
+	for name := range strings.SplitSeq(string(said), "\x00") {
+		if _, ok := out[name]; ok { // it names scripts too
+			out[name] = true
+		}
+	}
+	return out, nil
 }
 
 // archive asks for the target state, of everything or of these targets only. It
@@ -168,8 +193,8 @@ func (z chezmoi) last(ctx context.Context, v host.View) (s chezmoiState, err err
 }
 
 // left is how chezmoi left a path; nil if it does not know.
-func (s chezmoiState) left(home_, name string) *home.Left {
-	e, ok := s.EntryState[asJSON(filepath.Join(home_, name))]
+func (s chezmoiState) left(dir, name string) *home.Left {
+	e, ok := s.EntryState[asJSON(filepath.Join(dir, name))]
 	kind, known := map[string]home.Kind{"file": home.File, "symlink": home.Link, "dir": home.Dir, "remove": home.Absent}[e.Type]
 	if !ok || !known {
 		return nil
@@ -178,7 +203,7 @@ func (s chezmoiState) left(home_, name string) *home.Left {
 }
 
 // claim fills in claims and scripts.
-func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile, last chezmoiState) {
+func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile, removed map[string]bool, last chezmoiState) {
 	skipped := map[string]bool{}
 	for _, s := range l.Skipped {
 		skipped[s.Path] = true
@@ -192,13 +217,13 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 			}
 			continue
 		}
-		c := home.Claim{Path: name, Owner: home.Chezmoi, Source: z.sourceOf(v, s), Last: last.left(z.c.Home, name), Secret: s.secret || l.sight.secrets[name]}
+		c := home.Claim{Path: name, Owner: home.Chezmoi, Source: z.sourceOf(v, l, name, removed[name]), Last: last.left(z.c.Home, name), Secret: s.secret || l.sight.secrets[name]}
 		switch {
 		case skipped[name]:
 			c.Kind, c.Mode, c.Secret = home.File, 0o600, true
 		case ok:
 			f.claim(&c)
-		case slices.Contains(l.removes, name) || exists(v, s.path): // a file that is empty is removed
+		case removed[name]:
 			if c.Kind = home.Absent; !exists(v, filepath.Join(z.c.Home, name)) {
 				continue
 			}
@@ -243,16 +268,23 @@ func (z chezmoi) script(name string, s sourced, f wantedFile, skipped bool, last
 	return out
 }
 
-// sourceOf is the file that a target comes from. For what an external brings,
-// chezmoi makes up a name.
-func (z chezmoi) sourceOf(v host.Files, s sourced) string {
-	if s.path != "" && exists(v, s.path) {
-		return s.path
+// sourceOf is the file that a target comes from. For what has none of its own (an
+// external's, what is removed) chezmoi names the whole source or makes up a name.
+func (z chezmoi) sourceOf(v host.Files, l *chezmoiLook, name string, removed bool) string {
+	path, root := l.targets[name].path, z.root(v)
+	if path != "" && path != root && exists(v, path) {
+		return path
 	}
-	root := z.root(v)
-	for _, name := range []string{".chezmoiexternal.toml", ".chezmoiexternal.yaml", ".chezmoiexternal.yml", ".chezmoiexternal.json", ".chezmoiexternal.jsonc", ".chezmoiexternals", ".chezmoiremove"} {
+	if dir := l.targets[filepath.Dir(name)]; dir.exact {
+		return dir.path
+	}
+	from := []string{".chezmoiexternal.toml", ".chezmoiexternal.yaml", ".chezmoiexternal.yml", ".chezmoiexternal.json", ".chezmoiexternal.jsonc", ".chezmoiexternals"}
+	if removed {
+		from = slices.Insert(from, 0, ".chezmoiremove")
+	}
+	for _, base := range from {
 		for _, suffix := range []string{"", ".tmpl"} {
-			if file := filepath.Join(root, name+suffix); exists(v, file) {
+			if file := filepath.Join(root, base+suffix); exists(v, file) {
 				return file
 			}
 		}

@@ -19,7 +19,7 @@ import (
 
 // realDots is a home with dotfiles and the real chezmoi.
 type realDots struct {
-	t        *testing.T
+	t        testing.TB
 	z        chezmoi
 	h        host.Real
 	warnings *[]string
@@ -27,7 +27,7 @@ type realDots struct {
 
 // newRealDots makes the source of these files. The chezmoi is the one that
 // MOVEIN_TEST_CHEZMOI names, or else that on PATH.
-func newRealDots(t *testing.T, source files) realDots {
+func newRealDots(t testing.TB, source files) realDots {
 	t.Helper()
 	bin := os.Getenv("MOVEIN_TEST_CHEZMOI")
 	if bin == "" {
@@ -340,6 +340,32 @@ ch = {{ promptChoiceOnce . "ch" "Choice" (list "a" "b") "b" | quote }}
 	}
 }
 
+// A clone is no file that chezmoi has in its archive, and must not be taken for one that it removes.
+func TestChezmoiDoesNotRemoveWhatItClones(t *testing.T) {
+	d := newRealDots(t, files{"exact_e/a": "1", ".chezmoiremove": ".old\n"})
+	up := filepath.Dir(d.z.source) + "/up"
+	d.put(up+"/f", "hi")
+	git := exec.Command("/bin/sh", "-c", "git init -q . && git add f && git -c user.name=a -c user.email=a@x commit -qm 1")
+	git.Dir = up
+	if out, err := git.CombinedOutput(); err != nil {
+		t.Skipf("git: %v, %s", err, out)
+	}
+	d.put(d.z.source+"/.chezmoiexternal.toml", "[\".repo\"]\ntype = \"git-repo\"\nurl = \"file://"+up+"\"\n")
+	for _, name := range []string{"e/stranger", ".old"} {
+		d.put(d.home(name), "")
+	}
+	for range 2 {
+		l := d.look()
+		if c := l.claimOf(".repo"); c.Kind != home.Dir || c.Source != d.z.source+"/.chezmoiexternal.toml" {
+			t.Errorf("%+v", c)
+		}
+		d.apply(l, "e/stranger")
+	}
+	if c := d.look().claimOf("e/stranger"); c.Kind != home.Absent || c.Source != d.z.source+"/exact_e" || d.text(".repo/f") != "hi" || d.text(".old") == "" {
+		t.Errorf("%+v, %q, %q", c, d.text(".repo/f"), d.text(".old"))
+	}
+}
+
 // settled applies, lets the clock go on, and remembers.
 func (d realDots) settled() {
 	d.t.Helper()
@@ -366,6 +392,8 @@ func TestChezmoiIsNotAskedTwice(t *testing.T) {
 			}
 		}
 	}
+	d := newRealDots(t, files{"dot_a": "1", "d/f": "1", "exact_exact/g": "1", ".chezmoiremove": ".old\n", "t.tmpl": `{{ env "HOME" }}{{ .chezmoi.hostname }}`})
+	d.settled()
 	for what, change := range map[string]func(d realDots){
 		"nothing":                func(realDots) {},
 		"a byte, mtime restored": func(d realDots) { r := same(d.home(".a")); d.put(d.home(".a"), "2"); r() },
@@ -388,8 +416,9 @@ func TestChezmoiIsNotAskedTwice(t *testing.T) {
 		"a stranger in the home":     func(d realDots) { d.put(d.home("mine"), "") },
 		"a commit in the source":     func(d realDots) { d.put(d.z.source+"/.git/HEAD", "x") },
 	} {
-		d := newRealDots(t, files{"dot_a": "1", "d/f": "1", "exact_exact/g": "1", ".chezmoiremove": ".old\n", "t.tmpl": `{{ env "HOME" }}{{ .chezmoi.hostname }}`})
-		d.settled()
+		if what != "nothing" {
+			d.settled()
+		}
 		if !d.z.unchanged(d.h, "key") || d.z.unchanged(d.h, "another") {
 			t.Fatalf("%s: %v with the same key, %v with another", what, d.z.unchanged(d.h, "key"), d.z.unchanged(d.h, "another"))
 		}

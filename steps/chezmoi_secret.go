@@ -32,7 +32,7 @@ func (z chezmoi) wanted(ctx context.Context, v host.View, l *chezmoiLook) (map[s
 	may := slices.Sorted(maps.Keys(l.targets))
 	may = slices.DeleteFunc(may, func(name string) bool {
 		s := l.targets[name]
-		return !s.template && !s.secret && !s.modify || slices.Contains(l.removes, name)
+		return !s.template && !s.secret && !s.modify
 	})
 	if len(may) == 0 {
 		if failed != nil {
