@@ -16,7 +16,8 @@ import (
 var may = map[string]struct{ ours, others []string }{
 	"":                        {ours: []string{"bootstrap/cli"}},
 	"bootstrap/cli":           {ours: []string{"bootstrap", "bootstrap/host", "bootstrap/report", "distro", "steps", "embed"}, others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/pelletier/go-toml/v2"}},
-	"steps":                   {ours: []string{"bootstrap", "bootstrap/host", "distro", "embed"}, others: []string{"github.com/pelletier/go-toml/v2"}},
+	"steps":                   {ours: []string{"bootstrap", "bootstrap/host", "distro", "embed", "steps/home"}, others: []string{"github.com/pelletier/go-toml/v2"}},
+	"steps/home":              {ours: []string{"bootstrap", "bootstrap/host"}},
 	"bootstrap/report":        {ours: []string{"bootstrap"}, others: []string{"github.com/sirupsen/logrus", "github.com/schollz/progressbar/v3"}},
 	"bootstrap":               {ours: []string{"bootstrap/host"}},
 	"bootstrap/host/hosttest": {ours: []string{"bootstrap/host"}},

@@ -25,8 +25,10 @@ type Config struct {
 	Branch        string              `json:"branch"`        // of the home repo; "": the remote's default
 	Configuration string              `json:"configuration"` // homeConfigurations attribute; "": found from user and host
 	Aliases       map[string][]string `json:"aliases,omitempty"`
-	OnDiverged    string              `json:"on_diverged"` // "keep" or "stop"
-	Offline       bool                `json:"offline"`     // ask no remote for news
+	OnDiverged    string              `json:"on_diverged"`         // "keep" or "stop"
+	OnModified    string              `json:"on_modified"`         // files of chezmoi's that were edited: "backup", "keep" or "stop"
+	Ownership     map[string]string   `json:"ownership,omitempty"` // path below the home: "home-manager", "chezmoi", or "through"
+	Offline       bool                `json:"offline"`             // ask no remote for news
 
 	NixVersion string `json:"nix_version"` // to install when there is none
 	NixSHA256  string `json:"nix_sha256"`  // of its release tarball; "": the pinned one

@@ -26,6 +26,7 @@ type File struct {
 	Branch         *string  `toml:"branch"`
 	Dotfiles       *string  `toml:"dotfiles"`
 	OnDiverged     *string  `toml:"on-diverged"`
+	OnModified     *string  `toml:"on-modified"`
 	NixVersion     *string  `toml:"nix-version"`
 	NixSHA256      *string  `toml:"nix-sha256"`
 	NixURL         *string  `toml:"nix-url"`
@@ -47,6 +48,9 @@ type File struct {
 
 	Verify []Check              `toml:"verify"` // post-conditions of the user's own
 	Hosts  map[string]HostTable `toml:"hosts"`
+	// Ownership says who brings a path of the home, and all below it: "home-manager"
+	// or "chezmoi"; or that a directory may be a symlink and is written "through".
+	Ownership map[string]string `toml:"ownership"`
 
 	Chezmoi ChezmoiTable `toml:"chezmoi"`
 }
@@ -80,7 +84,30 @@ func ReadFile(v host.Files, name string) (File, map[string]any, error) {
 	if err := toml.Unmarshal(data, &keys); err != nil {
 		return f, nil, explainTOML(name, err)
 	}
-	return f, keys, f.checkVerify(name, string(data))
+	return f, keys, errors.Join(f.checkVerify(name, string(data)), f.checkOwnership(name))
+}
+
+// checkOwnership cleans the paths of [ownership] and refuses what is no path of
+// the home, or no owner.
+func (f *File) checkOwnership(name string) error {
+	clean := map[string]string{}
+	for key, owner := range f.Ownership {
+		path := filepath.Clean(strings.TrimPrefix(key, "~/"))
+		wrong := ""
+		switch {
+		case filepath.IsAbs(path) || path == "." || path == ".." || strings.HasPrefix(path, "../"):
+			wrong = "the path is none below the home"
+		case !slices.Contains([]string{"home-manager", "chezmoi", "through"}, owner):
+			wrong = fmt.Sprintf("%q is none of home-manager, chezmoi, through", owner)
+		}
+		if wrong != "" {
+			return bootstrap.Hint(bootstrap.Misconfigured("%s: [ownership] %q: %s", name, key, wrong),
+				"an entry is: [ownership], \".config/kitty\" = \"home-manager\"")
+		}
+		clean[path] = owner
+	}
+	f.Ownership = clean
+	return nil
 }
 
 // checkVerify finds a check of the user's that could not be run or named.
@@ -171,10 +198,12 @@ func (c Config) WithTables(f File) Config {
 		}
 	}
 	c.Aliases = aliases
-	prompts := maps.Clone(f.Chezmoi.Prompts)
-	if prompts == nil {
-		prompts = map[string]any{}
-	}
+	ownership := map[string]string{}
+	maps.Copy(ownership, f.Ownership)
+	maps.Copy(ownership, c.Ownership) // the louder
+	c.Ownership = ownership
+	prompts := map[string]any{}
+	maps.Copy(prompts, f.Chezmoi.Prompts)
 	maps.Copy(prompts, c.Prompts)
 	c.Prompts = prompts
 	return c

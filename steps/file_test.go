@@ -108,3 +108,21 @@ func TestTheLastRepoIsTheOneThatWasUsedOrThatIsAtTheUsualPlace(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestOwnershipNamesPathsOfTheHome(t *testing.T) {
+	for text, want := range map[string]string{
+		`"~/.config/kitty" = "home-manager"`: "",
+		`".config//x/" = "through"`:          "",
+		`"/etc/x" = "chezmoi"`:               `[ownership] "/etc/x": the path is none below the home`,
+		`"../x" = "chezmoi"`:                 `[ownership] "../x": the path is none below the home`,
+		`"x" = "me"`:                         `[ownership] "x": "me" is none of home-manager, chezmoi, through`,
+	} {
+		h := hosttest.New(t, map[string]string{"/m.toml": "[ownership]\n" + text + "\n"})
+		f, _, err := ReadFile(h, "/m.toml")
+		if want != "" {
+			refuses(t, err, bootstrap.ExitConfig, want)
+		} else if err != nil || f.Ownership[".config/kitty"] == "" && f.Ownership[".config/x"] == "" {
+			t.Errorf("%s: %v, %v", text, f.Ownership, err)
+		}
+	}
+}

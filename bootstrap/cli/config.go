@@ -55,6 +55,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Branch, "branch", "", "`branch` of the home repo (default: the remote's)")
 	f.StringVar(&c.Dotfiles, "dotfiles", "", "chezmoi source `repo`, or \"none\"")
 	f.StringVar(&c.OnDiverged, "on-diverged", "keep", "what to do if a clone cannot be updated without touching your work: `keep|stop`")
+	f.StringVar(&c.OnModified, "on-modified", "backup", "what to do with a file of chezmoi's that you edited: `backup|keep|stop`; backup keeps a copy and applies")
 	f.StringVar(&c.NixVersion, "nix-version", "", "`version` of Nix to install if there is none")
 	f.StringVar(&c.NixSHA256, "nix-sha256", "", "its tarball's `digest`, if it is not a pinned version")
 	f.StringVar(&c.NixURL, "nix-url", "", "`URL` of a mirror of the Nix releases, or of the tarball")
@@ -157,6 +158,7 @@ func (s *session) check(cmd *cobra.Command) error {
 	}
 	for _, e := range []struct{ name, value, allowed string }{
 		{"on-diverged", s.config.OnDiverged, "keep stop"},
+		{"on-modified", s.config.OnModified, "backup keep stop"},
 		{"nix-source", s.config.NixSource, "official distro auto"},
 	} {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
@@ -232,7 +234,7 @@ func (s *session) fromFile(v host.Files, name string, must bool, given map[strin
 	}
 	s.config = s.config.WithTables(file)
 	for key, value := range keys {
-		if given[key] || slices.Contains([]string{"verify", "hosts", "chezmoi"}, key) {
+		if given[key] || slices.Contains([]string{"verify", "hosts", "ownership", "chezmoi"}, key) {
 			continue
 		}
 		if s.io.EUID != s.config.UID && !must && slices.Contains(rootsOwn, key) {
@@ -364,7 +366,7 @@ func newConfigHelp() *cobra.Command {
   5. the default
 
 The home repo itself is "home-repo" in a file and MOVEIN_HOME_REPO in the
-environment. Three tables are in files only:
+environment. Four tables are in files only:
 
   [hosts.shoshin]                    # a host with one of these names uses shoshin's configuration
   aliases = ["shoshin-vm"]
@@ -376,6 +378,10 @@ environment. Three tables are in files only:
 
   [chezmoi.prompts]                  # answers to what the dotfiles' .chezmoi.toml.tmpl asks
   "Your email" = "me@example.org"
+
+  [ownership]                        # whose a path is that two claim, and all below it
+  ".config/kitty" = "home-manager"   # or "chezmoi"
+  ".config" = "through"              # it may be a link to another place
 
 The settings (--config itself is none):
 

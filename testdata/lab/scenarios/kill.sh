@@ -67,7 +67,7 @@ try_() {
 # one N MS HOW…: a try in a process of its own. One that fails is told at once and counted.
 one() {
 	if (trap clean EXIT && try_ "$@") >"$WORK/log.$1" 2>&1; then
-		echo "ok  $1 $(grep "^at " "$WORK/log.$1" | tail -n1)"
+		echo "ok  $1 $(grep --text "^at " "$WORK/log.$1" | tail -n1)"
 	else
 		echo "$1" >>"$WORK/failed"
 		sed "s/^/    /" "$WORK/log.$1"

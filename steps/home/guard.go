@@ -1,0 +1,75 @@
+package home
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Conflict is a path that two owners claim, or one below the other's.
+type Conflict struct{ Outer, Inner Claim }
+
+// Conflicts finds what two owners claim at the same time: the same path, or a path
+// below one that is to be something else than a directory. Claims of one owner are
+// its own business.
+func Conflicts(claims []Claim) (out []Conflict) {
+	byPath := map[string][]Claim{}
+	for _, c := range claims {
+		byPath[c.Path] = append(byPath[c.Path], c)
+	}
+	for _, inner := range claims {
+		for dir := inner.Path; dir != "."; dir = parentOf(dir) {
+			for _, outer := range byPath[dir] {
+				if clash(outer, inner) {
+					out = append(out, Conflict{outer, inner})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Conflict) int { return cmp.Compare(a.Inner.Path, b.Inner.Path) })
+	return out
+}
+
+func clash(outer, inner Claim) bool {
+	switch {
+	case outer.Owner == inner.Owner:
+		return false
+	case outer.Path != inner.Path:
+		return outer.Kind != Dir
+	case outer.Kind == Dir && inner.Kind == Dir:
+		return false
+	}
+	return outer.Owner < inner.Owner // each pair once
+}
+
+// Settle applies what the user said about who owns what: a path and all below it
+// is the named owner's. What others claim there is suppressed.
+func Settle(claims []Claim, ownership map[string]Owner) (kept, suppressed []Claim) {
+	for _, c := range claims {
+		owner := ownerOf(c.Path, ownership)
+		if owner == "" || owner == c.Owner || c.Kind == Dir {
+			kept = append(kept, c)
+		} else {
+			suppressed = append(suppressed, c)
+		}
+	}
+	return kept, suppressed
+}
+
+// ownerOf is who the user says a path belongs to: by the nearest path that is named.
+func ownerOf(path string, ownership map[string]Owner) Owner {
+	for ; path != "."; path = parentOf(path) {
+		if owner, ok := ownership[path]; ok {
+			return owner
+		}
+	}
+	return ""
+}
+
+// parentOf is the directory of a path below the home; "." for one at its top.
+func parentOf(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return "."
+}
