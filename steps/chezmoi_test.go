@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -226,5 +227,31 @@ func TestPromptFlags(t *testing.T) {
 	want := []string{"--promptString", `"A, b=q"""`, "--promptChoice", `"A, b=q"""`, "--promptBool", "Bool=true", "--promptInt", "Int=3"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// A write within the same tick of the clock may leave the times as they are.
+func TestChezmoiRemembersNothingThatWasJustWritten(t *testing.T) {
+	for ago, want := range map[time.Duration]bool{0: false, 10 * time.Millisecond: false, time.Minute: true} {
+		z, h := scriptedChezmoi(t, files{"/home/ann/.config/chezmoi/chezmoi.toml": "", "/home/ann/.a": "1"})
+		var empty bytes.Buffer
+		if err := tar.NewWriter(&empty).Close(); err != nil {
+			t.Fatal(err)
+		}
+		h.OnQuery(z.says("managed"), hosttest.Says(`{".a":{"sourceAbsolute":"`+z.source+`/dot_a"}}`))
+		h.OnQuery(z.says("archive"), hosttest.Says(empty.String()))
+		h.Put("/home/ann/.a", "2")
+		info, err := h.Lstat("/home/ann/.a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Clock = func() time.Time { return info.ModTime().Add(ago) }
+		l, err := z.look(context.Background(), h.View())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why := z.remember(h.View(), "", l); (why == "") != want || z.unchanged(h.View(), "") != want {
+			t.Errorf("written %s ago: %q, unchanged %v", ago, why, z.unchanged(h.View(), ""))
+		}
 	}
 }
