@@ -93,3 +93,16 @@ func TestNixReleaseUnknown(t *testing.T) {
 		}
 	}
 }
+
+func TestChezmoiReleaseHasBothSystems(t *testing.T) {
+	for _, system := range []string{"x86_64-linux", "aarch64-linux"} {
+		a, ok := embed.ChezmoiRelease(embed.DefaultChezmoi, system)
+		raw, err := hex.DecodeString(a.SHA256)
+		if !ok || err != nil || len(raw) != 32 || !strings.HasPrefix(a.Asset, "chezmoi_"+embed.DefaultChezmoi+"_linux") || !strings.HasSuffix(a.Asset, ".tar.gz") {
+			t.Errorf("%s: %+v, %v, %v", system, a, ok, err)
+		}
+	}
+	if a, ok := embed.ChezmoiRelease("0.0.0", "x86_64-linux"); ok {
+		t.Errorf("a version that is not pinned: %+v", a)
+	}
+}

@@ -36,6 +36,11 @@ type Config struct {
 	NixURL     string `json:"nix_url"`     // a mirror's base URL, or a tarball's
 	NixSource  string `json:"nix_source"`  // "official", "distro" or "auto"
 
+	ChezmoiVersion string         `json:"chezmoi_version"`   // to fetch when neither the home nor the host has one
+	ChezmoiSHA256  string         `json:"chezmoi_sha256"`    // of its release's .tar.gz; "": the pinned one
+	ChezmoiURL     string         `json:"chezmoi_url"`       // a mirror's base URL, or a .tar.gz's
+	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
+
 	Verify  []Check  `json:"verify,omitempty"`
 	Run     string   `json:"run"`             // what is done: "apply", "rollback"; for the backups
 	Version string   `json:"version"`         // of movein

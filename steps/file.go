@@ -16,38 +16,48 @@ import (
 	"movein/bootstrap/host"
 )
 
-// File is movein.toml. Each key but the last two is also a flag of the same name,
+// File is movein.toml. Each key but the last three is also a flag of the same name,
 // and an environment variable: home-repo, --home-repo, MOVEIN_HOME_REPO.
 type File struct {
-	User          *string  `toml:"user"`
-	Host          *string  `toml:"host"`
-	Configuration *string  `toml:"configuration"`
-	HomeRepo      *string  `toml:"home-repo"`
-	Branch        *string  `toml:"branch"`
-	Dotfiles      *string  `toml:"dotfiles"`
-	OnDiverged    *string  `toml:"on-diverged"`
-	OnModified    *string  `toml:"on-modified"`
-	NixVersion    *string  `toml:"nix-version"`
-	NixSHA256     *string  `toml:"nix-sha256"`
-	NixURL        *string  `toml:"nix-url"`
-	NixSource     *string  `toml:"nix-source"`
-	Only          []string `toml:"only"`
-	Skip          []string `toml:"skip"`
-	Jobs          *int     `toml:"jobs"`
-	Yes           *bool    `toml:"yes"`
-	NoRoot        *bool    `toml:"no-root"`
-	Offline       *bool    `toml:"offline"`
-	JSON          *bool    `toml:"json"`
-	Verbose       *bool    `toml:"verbose"`
-	NoProgress    *bool    `toml:"no-progress"`
-	LogLevel      *string  `toml:"log-level"`
-	LogFile       *string  `toml:"log-file"`
+	User           *string  `toml:"user"`
+	Host           *string  `toml:"host"`
+	Configuration  *string  `toml:"configuration"`
+	HomeRepo       *string  `toml:"home-repo"`
+	Branch         *string  `toml:"branch"`
+	Dotfiles       *string  `toml:"dotfiles"`
+	OnDiverged     *string  `toml:"on-diverged"`
+	OnModified     *string  `toml:"on-modified"`
+	NixVersion     *string  `toml:"nix-version"`
+	NixSHA256      *string  `toml:"nix-sha256"`
+	NixURL         *string  `toml:"nix-url"`
+	NixSource      *string  `toml:"nix-source"`
+	ChezmoiVersion *string  `toml:"chezmoi-version"`
+	ChezmoiSHA256  *string  `toml:"chezmoi-sha256"`
+	ChezmoiURL     *string  `toml:"chezmoi-url"`
+	Only           []string `toml:"only"`
+	Skip           []string `toml:"skip"`
+	Jobs           *int     `toml:"jobs"`
+	Yes            *bool    `toml:"yes"`
+	NoRoot         *bool    `toml:"no-root"`
+	Offline        *bool    `toml:"offline"`
+	JSON           *bool    `toml:"json"`
+	Verbose        *bool    `toml:"verbose"`
+	NoProgress     *bool    `toml:"no-progress"`
+	LogLevel       *string  `toml:"log-level"`
+	LogFile        *string  `toml:"log-file"`
 
 	Verify []Check              `toml:"verify"` // post-conditions of the user's own
 	Hosts  map[string]HostTable `toml:"hosts"`
 	// Ownership says who brings a path of the home, and all below it: "home-manager"
 	// or "chezmoi"; or that a directory may be a symlink and is written "through".
 	Ownership map[string]string `toml:"ownership"`
+
+	Chezmoi ChezmoiTable `toml:"chezmoi"`
+}
+
+// ChezmoiTable is [chezmoi] of movein.toml.
+type ChezmoiTable struct {
+	Prompts map[string]any `toml:"prompts"` // question = answer: a string, boolean or integer
 }
 
 // HostTable is [hosts.NAME] of movein.toml.
@@ -192,6 +202,10 @@ func (c Config) WithTables(f File) Config {
 	maps.Copy(ownership, f.Ownership)
 	maps.Copy(ownership, c.Ownership) // the louder
 	c.Ownership = ownership
+	prompts := map[string]any{}
+	maps.Copy(prompts, f.Chezmoi.Prompts)
+	maps.Copy(prompts, c.Prompts)
+	c.Prompts = prompts
 	return c
 }
 

@@ -18,6 +18,7 @@ func All(f distro.Facts, c Config) []bootstrap.Step {
 		nixConfig{f, c},    // our keys in our file, included by nix.conf
 		nixDaemon{f, c},    // units and a daemon that answers
 		homeBuild{f, c},    // the generation of the configuration for this user and host
+		chezmoiFetch{f, c}, // chezmoi, if there are dotfiles and neither the home nor the host has one
 		homeActivate{f, c}, // profile, links, packages, units; or everything as before
 		verify{f, c},       // is it as promised?
 	}

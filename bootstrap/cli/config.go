@@ -60,6 +60,9 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.NixSHA256, "nix-sha256", "", "its tarball's `digest`, if it is not a pinned version")
 	f.StringVar(&c.NixURL, "nix-url", "", "`URL` of a mirror of the Nix releases, or of the tarball")
 	f.StringVar(&c.NixSource, "nix-source", "auto", "`official|distro|auto`; auto takes the distribution's Nix only if the official host cannot be reached")
+	f.StringVar(&c.ChezmoiVersion, "chezmoi-version", "", "`version` of chezmoi to fetch if there is none")
+	f.StringVar(&c.ChezmoiSHA256, "chezmoi-sha256", "", "its .tar.gz's `digest`, if it is not a pinned version")
+	f.StringVar(&c.ChezmoiURL, "chezmoi-url", "", "`URL` of a mirror of chezmoi's releases, or of the .tar.gz")
 	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
 	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
 	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
@@ -162,8 +165,10 @@ func (s *session) check(cmd *cobra.Command) error {
 			return wrong(e.name, "%s is %q, and may be one of: %s", e.name, e.value, e.allowed)
 		}
 	}
-	if d := s.config.NixSHA256; d != "" && (len(d) != 64 || strings.Trim(strings.ToLower(d), "0123456789abcdef") != "") {
-		return wrong("nix-sha256", "nix-sha256 is %q, which is no SHA-256 in 64 hexadecimal digits", d)
+	for _, e := range [][2]string{{"nix-sha256", s.config.NixSHA256}, {"chezmoi-sha256", s.config.ChezmoiSHA256}} {
+		if d := e[1]; d != "" && (len(d) != 64 || strings.Trim(strings.ToLower(d), "0123456789abcdef") != "") {
+			return wrong(e[0], "%s is %q, which is no SHA-256 in 64 hexadecimal digits", e[0], d)
+		}
 	}
 	if err := report.CheckLevel(s.opt.logLevel); err != nil {
 		return wrong("log-level", "%w", err)
@@ -229,7 +234,7 @@ func (s *session) fromFile(v host.Files, name string, must bool, given map[strin
 	}
 	s.config = s.config.WithTables(file)
 	for key, value := range keys {
-		if given[key] || key == "verify" || key == "hosts" || key == "ownership" {
+		if given[key] || slices.Contains([]string{"verify", "hosts", "ownership", "chezmoi"}, key) {
 			continue
 		}
 		if s.io.EUID != s.config.UID && !must && slices.Contains(rootsOwn, key) {
@@ -361,7 +366,7 @@ func newConfigHelp() *cobra.Command {
   5. the default
 
 The home repo itself is "home-repo" in a file and MOVEIN_HOME_REPO in the
-environment. Three tables are in files only:
+environment. Four tables are in files only:
 
   [hosts.shoshin]                    # a host with one of these names uses shoshin's configuration
   aliases = ["shoshin-vm"]
@@ -370,6 +375,9 @@ environment. Three tables are in files only:
   name = "git is there"
   run  = ["git", "--version"]
   hint = "add git to home.packages"
+
+  [chezmoi.prompts]                  # answers to what the dotfiles' .chezmoi.toml.tmpl asks
+  "Your email" = "me@example.org"
 
   [ownership]                        # whose a path is that two claim, and all below it
   ".config/kitty" = "home-manager"   # or "chezmoi"

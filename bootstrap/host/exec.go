@@ -63,6 +63,9 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(ctx, bin, c.Args[1:]...)
 	cmd.Args[0] = c.Args[0]
 	cmd.Env = append(slices.Clone(r.Env), c.Env...)
+	if len(c.Path) > 0 {
+		cmd.Env = append(cmd.Env, "PATH="+strings.Join(append(slices.Clone(c.Path), r.env("PATH")), ":"))
+	}
 	if c.Dir != "" {
 		cmd.Dir = r.full(c.Dir)
 	}

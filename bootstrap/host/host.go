@@ -166,12 +166,17 @@ type Unpacker interface {
 	// entries that are no file, directory or symlink, are an error; symlinks are
 	// never followed; write bits are stripped from files.
 	Unpack(ctx context.Context, archive, sha256, dir string) error
+	// Extract writes the one regular file of that name in a .tar.gz to file, whole
+	// or not at all, with mode 0755, and nothing else of the archive. The archive's
+	// SHA-256 must be the given one, or nothing is written and the error is a *DigestError.
+	Extract(ctx context.Context, archive, sha256, name, file string) error
 }
 
 // Cmd is one command to run.
 type Cmd struct {
 	Args  []string
 	Env   []string // added to the clean environment that every child gets
+	Path  []string // directories that the child looks for programs in before those of its PATH
 	Dir   string
 	Stdin []byte
 	TTY   bool              // it asks on the terminal: leave it in the foreground process group

@@ -283,6 +283,11 @@ func (r Real) Unpack(ctx context.Context, archive, sha256, dir string) error {
 	return SyncFS(r.path(dir))
 }
 
+// Extract implements Unpacker.
+func (r Real) Extract(ctx context.Context, archive, sha256, name, file string) error {
+	return Extract(ctx, r.path(archive), sha256, name, r.path(file))
+}
+
 // Fetch implements Fetcher.
 func (r Real) Fetch(ctx context.Context, url, sha256, file string) error {
 	f := Fetch{Progress: func(done, total int64) { r.Progress(done, total, "bytes") }}

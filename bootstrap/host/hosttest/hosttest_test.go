@@ -55,6 +55,7 @@ func TestUnscriptedCallsFailTheTest(t *testing.T) {
 		"fast-forward": func(h *hosttest.Host) error { return h.FastForward(ctx, "", host.Remote{}, "") },
 		"attach":       func(h *hosttest.Host) error { return h.Attach(ctx, "", "") },
 		"unpack":       func(h *hosttest.Host) error { return h.Unpack(ctx, "", "", "") },
+		"extract":      func(h *hosttest.Host) error { return h.Extract(ctx, "", "", "", "") },
 		"spawn":        func(h *hosttest.Host) error { return h.Spawn(host.Cmd{Args: []string{"d"}}, "") },
 	} {
 		r := &record{TB: t}

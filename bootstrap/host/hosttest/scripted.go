@@ -156,3 +156,12 @@ func (h *Host) Unpack(_ context.Context, archive, sha256, dir string) error {
 	}
 	return h.OnUnpack(archive, sha256, dir)
 }
+
+// Extract implements host.Unpacker.
+func (h *Host) Extract(_ context.Context, archive, sha256, name, file string) error {
+	h.note("extract %s", archive)
+	if h.OnExtract == nil {
+		return h.unexpected("extracting %s of %s", name, archive)
+	}
+	return h.OnExtract(archive, sha256, name, file)
+}

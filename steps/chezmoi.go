@@ -1,0 +1,141 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/distro"
+)
+
+// chezmoi drives the real chezmoi for the user's dotfiles: it is asked what it
+// wants, and told to make it so, without a question and without a terminal.
+//
+//	z, ok := newChezmoi(v, f, c, out)   // false: no dotfiles are asked for
+//	z.unchanged(v, key)                 // the last look found nothing to do, and nothing was touched since
+//	l, err := z.look(ctx, v)            // claims, scripts, what had to be skipped
+//	z.remember(v, key, l)               // the caller found nothing to do in l
+//	err = z.apply(ctx, h, l, leave)     // after everything in the way was backed up
+//
+// Its config file is written only when there is none, its state database is read
+// and written by itself alone, and it never updates the source: the clone is
+// dotfiles-repo's. None of its exit codes is taken for "something differs".
+//
+// The commands that look are run with --dry-run. chezmoi runs the user's
+// read-source-state hooks and modify_ programs for them all the same, evaluates
+// templates and may download externals to its cache, as "chezmoi status" does.
+type chezmoi struct {
+	c      Config
+	bin    string // absolute
+	out    string // the built generation, whose programs come first; "": none
+	source string
+}
+
+// newChezmoi is chezmoi for this user's dotfiles with the built generation out
+// ("": none). ok is false when no dotfiles are asked for; z.bin is "" when there is
+// no chezmoi, which chezmoi-fetch mends.
+func newChezmoi(v host.View, f distro.Facts, c Config, out string) (z chezmoi, ok bool) {
+	if c.Dotfiles == "" || c.Dotfiles == "none" {
+		return chezmoi{}, false
+	}
+	dir, _ := c.DotfilesDir()
+	return chezmoi{c: c, bin: findChezmoi(v, f, c, out), out: out, source: dir}, true
+}
+
+// findChezmoi is the chezmoi to use: the generation's, else the host's, else the
+// one that chezmoi-fetch has fetched; "" if there is none.
+func findChezmoi(v host.View, f distro.Facts, c Config, out string) string {
+	if own := out + "/home-path/bin/chezmoi"; out != "" && leads(v, own) {
+		return own
+	}
+	if bin, err := v.LookPath("chezmoi"); err == nil {
+		return bin
+	}
+	if r, err := wantedChezmoi(f, c); err == nil && exists(v, r.file(c)) {
+		return r.file(c)
+	}
+	return ""
+}
+
+// cmd is a command of chezmoi. It finds programs in the built generation first:
+// what templates and scripts use may come from the home.
+func (z chezmoi) cmd(args ...string) host.Cmd {
+	cmd := host.Cmd{
+		Args: append([]string{z.bin, "--no-tty", "--no-pager", "--color=false", "--progress=false", "--source", z.source, "--destination", z.c.Home}, args...),
+		Env: []string{"XDG_CONFIG_HOME=" + z.c.ConfigHome, "XDG_DATA_HOME=" + z.c.DataHome,
+			"XDG_STATE_HOME=" + z.c.StateHome, "XDG_CACHE_HOME=" + z.c.CacheHome},
+		Dir: z.c.Home,
+	}
+	if z.out != "" {
+		cmd.Path = []string{filepath.Join(z.out, "home-path/bin")}
+	}
+	return cmd
+}
+
+// ask runs a command that only looks. When the user has no config yet, it is the
+// one that apply would write.
+func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args ...string) ([]byte, error) {
+	cmd := z.cmd(append(args, "--dry-run")...)
+	if fresh != nil {
+		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format, "--persistent-state", z.state())
+		cmd.Stdin = fresh.data
+	}
+	res, err := v.Query(ctx, cmd)
+	return res.Stdout, err
+}
+
+// state is the state database, unless the user's config names another.
+func (z chezmoi) state() string {
+	return filepath.Join(z.c.ConfigHome, "chezmoi", "chezmoistate.boltdb")
+}
+
+// explain turns what chezmoi complains of into one clear error: what was being
+// done, what chezmoi says, and what to do.
+func (z chezmoi) explain(what string, err error) error {
+	cmd, ok := errors.AsType[*host.CommandError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	said := chezmoiSays(cmd.Stderr)
+	if said == "" || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	err = &complaint{what + ": chezmoi: " + said, err}
+	switch {
+	case strings.Contains(said, "unknown flag"), strings.Contains(said, "unknown command"):
+		return bootstrap.Hint(err, "%s is too old; have %s or later in home.packages or on PATH", z.bin, "2.70")
+	case strings.Contains(said, "persistent state"), strings.Contains(said, "timeout"):
+		return bootstrap.Hint(err, "another chezmoi is running; run the same command again when it is done")
+	case strings.Contains(said, "dial tcp"), strings.Contains(said, "no such host"):
+		return bootstrap.Exit(bootstrap.ExitUnreachable, bootstrap.Hint(err, "an external of the dotfiles cannot be reached: check the network and run the same command again"))
+	case strings.Contains(said, "template"), strings.Contains(said, "config"):
+		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "mend it in %s and run the same command again; look with: chezmoi --source %s diff", z.source, z.source))
+	}
+	return bootstrap.Hint(err, "look with: chezmoi --source %s diff; then run the same command again", z.source)
+}
+
+// complaint is an error with a text of its own.
+type complaint struct {
+	text string
+	err  error
+}
+
+func (c *complaint) Error() string { return c.text }
+func (c *complaint) Unwrap() error { return c.err }
+
+// chezmoiSays is what chezmoi itself says went wrong, without its warnings and
+// without what scripts and other programs wrote.
+func chezmoiSays(stderr string) string {
+	var said []string
+	for line := range strings.Lines(stderr) {
+		text, ok := strings.CutPrefix(strings.TrimSpace(line), "chezmoi: ")
+		if ok && !strings.HasPrefix(text, "warning: ") {
+			said = append(said, text)
+		}
+	}
+	return strings.Join(said, "; ")
+}
