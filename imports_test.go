@@ -16,6 +16,7 @@ import (
 var may = map[string]struct{ ours, others []string }{
 	"":                        {ours: []string{"bootstrap/cli"}},
 	"bootstrap/cli":           {ours: []string{"bootstrap", "bootstrap/host", "bootstrap/report", "distro", "steps", "embed"}, others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/pelletier/go-toml/v2"}},
+	"steps/home":              {ours: []string{"bootstrap/host"}, others: []string{"github.com/rogpeppe/go-internal/diff"}},
 	"steps":                   {ours: []string{"bootstrap", "bootstrap/host", "distro", "embed"}, others: []string{"github.com/pelletier/go-toml/v2"}},
 	"bootstrap/report":        {ours: []string{"bootstrap"}, others: []string{"github.com/sirupsen/logrus", "github.com/schollz/progressbar/v3"}},
 	"bootstrap":               {ours: []string{"bootstrap/host"}},
@@ -40,6 +41,7 @@ var pure = map[string][]string{
 	"bootstrap":        {"os", "net"},
 	"bootstrap/report": {"os", "net", "syscall"},
 	"steps":            {"os"},
+	"steps/home":       {"os"},
 	"distro":           {"os", "net", "syscall"},
 	"embed":            {"os", "net", "syscall"},
 }
