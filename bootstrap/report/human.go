@@ -2,9 +2,11 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // duration returns d with two or three figures: "31 ms", "4.1 s", "2 min 5 s", "1 h 2 min".
@@ -129,6 +131,34 @@ func clean(s string) string {
 			return r != '\x1b'
 		})
 		s = afterEscape(s)
+	}
+	return b.String()
+}
+
+// quoted returns a name as it is, or quoted as in Go if a terminal would act on it,
+// if it is no UTF-8, or if one would not see where it begins and ends.
+func quoted(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` || name != strings.TrimSpace(name) || name == "" {
+		return q
+	}
+	return name
+}
+
+// visible returns a line of a text with everything in it that has no shape as an
+// escape of Go's, such as \r. A tab is four spaces.
+func visible(line string) string {
+	var b strings.Builder
+	for i, r := range line {
+		switch {
+		case r == '\t':
+			b.WriteString("    ")
+		case r == utf8.RuneError && !strings.HasPrefix(line[i:], "\ufffd"):
+			fmt.Fprintf(&b, `\x%02x`, line[i])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
 	}
 	return b.String()
 }
