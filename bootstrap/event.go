@@ -86,8 +86,8 @@ func Redacted(r *host.Redactor, s Sink) Sink {
 			change := make(Change, len(e.Change))
 			for i, a := range e.Change {
 				for _, text := range []*string{&a.Target, &a.Reason, &a.Source, &a.Was, &a.Diff} {
-				*text = r.String(*text)
-			}
+					*text = r.String(*text)
+				}
 				change[i] = a
 			}
 			e.Change = change
