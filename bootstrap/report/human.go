@@ -251,3 +251,15 @@ func wrap(s string, n int) []string {
 	}
 	return lines
 }
+
+// ASCII returns a text of ours with the signs that are not ASCII as others. What
+// somebody else's words are in it, such as names, stays as it is.
+func ASCII(s string) string {
+	return strings.NewReplacer("…", "...", "→", "->", "–", "-").Replace(s)
+}
+
+// Wrap breaks s into lines of at most n columns where it has spaces.
+func Wrap(s string, n int) []string { return wrap(s, n) }
+
+// OneLine returns s without line breaks and what a terminal would act on.
+func OneLine(s string) string { return oneLine(s) }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -48,6 +49,13 @@ func (t *text) tree(s *step) string {
 		out[0] += " " + t.paint(dim, "("+s.name+")")
 	}
 	return strings.Join(append(out, t.planOf(s.change)...), "\n")
+}
+
+// Change returns the lines of a change that is not made yet, as a plan has them.
+func Change(change bootstrap.Change, o TextOptions) []string {
+	o.DryRun = true
+	t := newText(io.Discard, o)
+	return t.planOf(t.tidy(change))
 }
 
 // planOf returns the lines of a change that is not made yet: files of the home as a

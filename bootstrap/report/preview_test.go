@@ -3,8 +3,10 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"movein/bootstrap"
@@ -167,6 +169,29 @@ func TestPreviewFolds(t *testing.T) {
 		if !strings.Contains(got, "Plan: 20 changes in 1 step.") && name != "keep" {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+}
+
+// TestChange is the part of a plan that others show.
+func TestChange(t *testing.T) {
+	c := bootstrap.Change{act("activate", "/nix/store/x"), file("update", "chezmoi", ".bashrc", "file")}
+	c[1].Diff = "+x\n"
+	want := []string{"     ` activate  /nix/store/x", "       ~/         all chezmoi's", "     ~ ` .bashrc", "       1 to update"}
+	if got := Change(c, TextOptions{Home: "/home/me"}); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestManyFiles is a home of which each file changes: it is not to take long.
+func TestManyFiles(t *testing.T) {
+	var c bootstrap.Change
+	for i := range 20000 {
+		c = append(c, file("update", "home-manager", fmt.Sprintf("d%d/e%d/%d", i%7, i%31, i), ""))
+	}
+	start := time.Now()
+	got := Change(c, TextOptions{Home: "/home/me"})
+	if took := time.Since(start); len(got) > 20 || took > 3*time.Second {
+		t.Errorf("%d lines after %v", len(got), took)
 	}
 }
 

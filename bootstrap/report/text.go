@@ -89,13 +89,10 @@ func newText(w io.Writer, o TextOptions) *text {
 // event is the sink.
 func (t *text) event(e bootstrap.Event) {
 	e.Reason, e.Hint, e.Title = t.homely(clean(e.Reason)), t.homely(clean(e.Hint)), clean(e.Title)
-	e.Change = slices.Clone(e.Change)
-	for i, a := range e.Change {
-		e.Change[i].Target, e.Change[i].Reason = t.homely(a.Target), t.homely(a.Reason)
-		if ofHome(a) { // the whole is one name, whatever is in it
-			e.Change[i].Target, e.Change[i].Source = t.below(a.Target), t.below(a.Source)
-		}
+	if !t.o.Unicode {
+		e.Reason, e.Hint = ASCII(e.Reason), ASCII(e.Hint)
 	}
+	e.Change = t.tidy(e.Change)
 	switch e.Event {
 	case "step":
 		t.step(e)
@@ -112,6 +109,21 @@ func (t *text) event(e bootstrap.Event) {
 	case "summary":
 		t.summary(e)
 	}
+}
+
+// tidy returns a change with the home directory as ~, in signs that can be shown.
+func (t *text) tidy(change bootstrap.Change) bootstrap.Change {
+	out := slices.Clone(change)
+	for i, a := range change {
+		out[i].Target, out[i].Reason = t.homely(a.Target), t.homely(a.Reason)
+		if ofHome(a) { // the whole is one name, whatever is in it
+			out[i].Target, out[i].Source = t.below(a.Target), t.below(a.Source)
+		}
+		if !t.o.Unicode {
+			out[i].Reason = ASCII(out[i].Reason)
+		}
+	}
+	return out
 }
 
 // of returns the step that an event is of.
