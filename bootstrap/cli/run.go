@@ -161,11 +161,11 @@ func (s *session) toDoIt(out bootstrap.Outcome) string {
 	}
 	s.flags.Visit(func(f *pflag.Flag) {
 		if !slices.Contains([]string{"dry-run", "detailed-exitcode", "json", "verbose", "no-progress", "log-level", "log-file"}, f.Name) {
-			do = "Do it: the same command line with apply"
+			do = "Do it: the same with apply instead of plan"
 		}
 	})
 	if s.flags.Changed("dry-run") {
-		do = "Do it: the same command line without --dry-run"
+		do = "Do it: the same without --dry-run"
 	}
 	var root []string
 	g, err := s.graph()

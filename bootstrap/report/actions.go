@@ -126,12 +126,15 @@ func (t *text) storePath(name string, n int) string {
 // oneLine returns s, cleaned, without line breaks.
 func oneLine(s string) string { return strings.ReplaceAll(clean(s), "\n", " ") }
 
-// column returns how wide a column is best: so that as few rows as can be need more
-// than room with what is beside it, and then as wide as can be. What is wider stands out.
+// widest is how wide a column of names gets: a longer one stands out.
+const widest = 36
+
+// column returns how wide a column of names is best: so that as few rows as can be need
+// more than room with what is beside them, and then as wide as can be.
 func column(widths, beside []int, room int) (best int) {
 	least := len(widths) + 1
-	for i, wide := range widths {
-		if beside[i] == 0 && wide > 44 { // it makes no room for itself alone
+	for _, wide := range widths {
+		if wide > widest {
 			continue
 		}
 		over := 0

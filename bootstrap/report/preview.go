@@ -143,13 +143,28 @@ func (t *text) preview(home bootstrap.Change, diffs bool) []string {
 	}
 	room := t.o.Width - t.indent - 2
 	total := flow(tally(root.files(), false), room)
-	const more = "(-v shows them all)"
-	if last := &total[len(total)-1]; v.folded && columns(*last)+1+columns(more) <= room {
-		*last += " " + t.paint(dim, more)
-	} else if v.folded {
-		total = append(total, t.paint(dim, more))
+	if more := v.more(root.files()); more != "" {
+		if last := &total[len(total)-1]; columns(*last)+1+columns(more) <= room {
+			*last += " " + t.paint(dim, more)
+		} else {
+			total = append(total, t.paint(dim, more))
+		}
 	}
 	return append(out, t.indented(total, t.indent+2)...)
+}
+
+// more says what there is to see that is not shown.
+func (v *view) more(files []*node) string {
+	differ := slices.ContainsFunc(files, func(f *node) bool { return f.act.Verb == "update" || f.act.Verb == "replace" || f.act.Verb == "keep" })
+	switch {
+	case v.o.Verbose || !v.folded && !differ:
+		return ""
+	case !differ:
+		return "(-v shows them all)"
+	case !v.folded:
+		return "(-v shows the differences)"
+	}
+	return "(-v shows them all, and the differences)"
 }
 
 // backedUp returns a line for each file that was replaced, the first few unless all are asked for.

@@ -102,6 +102,7 @@ func TestPreview(t *testing.T) {
 			"color.txt":   {Unicode: true, Color: true},
 			"verbose.txt": {Unicode: true, Color: name == "home", Verbose: true},
 			"50.txt":      {Unicode: true, Width: 50, Verbose: name == "odd"},
+			"100.txt":     {Unicode: true, Width: 100},
 		} {
 			for _, dry := range []bool{true, false} {
 				file := fmt.Sprintf("%s.%s.%s", map[bool]string{true: "plan", false: "apply"}[dry], name, look)
@@ -176,7 +177,7 @@ func TestPreviewFolds(t *testing.T) {
 func TestChange(t *testing.T) {
 	c := bootstrap.Change{act("activate", "/nix/store/x"), file("update", "chezmoi", ".bashrc", "file")}
 	c[1].Diff = "+x\n"
-	want := []string{"     ` activate  /nix/store/x", "       ~/         all chezmoi's", "     ~ ` .bashrc", "       1 to update"}
+	want := []string{"     ` activate  /nix/store/x", "       ~/         all chezmoi's", "     ~ ` .bashrc", "       1 to update (-v shows the differences)"}
 	if got := Change(c, TextOptions{Home: "/home/me"}); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
