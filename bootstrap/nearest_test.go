@@ -14,8 +14,8 @@ func TestDistanceIsTheNumberOfEdits(t *testing.T) {
 }
 
 func TestMeant(t *testing.T) {
-	names := []string{"preflight", "nix-fetch", "nix-install", "home-build"}
-	for name, want := range map[string]string{"nix-instal": "nix-install", "nixinstall": "nix-install", "homebuild": "home-build", "dinner": "", "": "", "x": ""} {
+	names := []string{"nixos", "preflight", "nix-fetch", "nix-install", "home-build"}
+	for name, want := range map[string]string{"nix-instal": "nix-install", "nixinstall": "nix-install", "homebuild": "home-build", "dinner": "", "nix": "", "nixo": "nixos", "light": "", "": "", "x": ""} {
 		if got := Meant(name, names); got != want {
 			t.Errorf("Meant(%q) = %q, want %q", name, got, want)
 		}

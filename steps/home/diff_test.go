@@ -24,6 +24,7 @@ func TestDiff(t *testing.T) {
 		"context":        {"1\n2\n3\n4\n5\n6\n7\n8\n", "1\n2\n3\n4\nfive\n6\n7\n8\n", "--- old\n+++ new\n@@ -2,7 +2,7 @@\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n"},
 		"end of line":    {"a\nb", "a\nb\n", "--- old\n+++ new\n@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n+b\n"},
 		"binary":         {"a\x00", "b", "binary files differ\n"},
+		"to binary":      {"a", "b\x00", "binary files differ\n"},
 		"not UTF-8":      {"caf\xe9\n", "caf\xc3\xa9\n", "--- old\n+++ new\n@@ -1,1 +1,1 @@\n-caf\xe9\n+caf\xc3\xa9\n"},
 		"large":          {strings.Repeat("a", maxDiff+1), "b", "large files differ (1048577 and 1 bytes)\n"},
 		"large and same": {strings.Repeat("a", maxDiff+1), strings.Repeat("a", maxDiff+1), ""},
