@@ -189,7 +189,7 @@ configuration for this user and host. The same command, run again, repairs it.
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage(cmd, noCommand(args[0], names(cmd)))
+				return usage(cmd, noCommand(args[0], args[0], names(cmd)))
 			}
 			if version {
 				return newVersion(io).RunE(cmd, args)
@@ -206,7 +206,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newBackups(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 

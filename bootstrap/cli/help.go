@@ -23,8 +23,9 @@ var groups = []struct {
 	{"How it is told", []string{"json", "verbose", "no-progress", "log-level", "log-file"}},
 }
 
-// looking are commands that only look: what is about how a home is made is not listed with them.
-var looking = []string{"status", "doctor"}
+// making are the commands that make a home, or tell what they would do; with the others
+// it is not listed how it is done.
+var making = []string{"apply", "plan"}
 
 // shared marks flags as those of several commands.
 func shared(f *pflag.FlagSet) {
@@ -64,7 +65,7 @@ func writeUsage(w io.Writer, cmd *cobra.Command, width int) {
 	list("\nHelp topics (movein help TOPIC):\n", (*cobra.Command).IsAdditionalHelpTopicCommand)
 	writeFlags(w, cmd, width)
 	if cmd.HasAvailableSubCommands() {
-		fmt.Fprintf(w, "\nMore about a command: %s help COMMAND\n", cmd.CommandPath())
+		fmt.Fprintf(w, "\nMore about a command: movein help%s COMMAND\n", strings.TrimPrefix(cmd.CommandPath(), "movein"))
 	}
 }
 
@@ -83,14 +84,14 @@ func writeFlags(w io.Writer, cmd *cobra.Command, width int) {
 		}
 	}
 	write("Flags", "")
-	short := slices.Contains(looking, cmd.Name())
+	short := !slices.Contains(making, cmd.Name())
 	for _, g := range groups {
 		if g.flags != nil || !short {
 			write(g.title, g.title)
 		}
 	}
 	switch {
-	case short:
+	case short && len(sets) > 1:
 		fmt.Fprintln(w, "\nIt also takes the other settings of apply; all of them: movein help config")
 	case len(sets) > 1:
 		fmt.Fprintln(w, "\nEach of these is also a variable and a key in movein.toml: movein help config")
@@ -112,7 +113,7 @@ func newHelp() *cobra.Command {
 			for _, name := range args {
 				i := slices.IndexFunc(about.Commands(), func(c *cobra.Command) bool { return c.Name() == name && !c.Hidden })
 				if i < 0 {
-					err := noCommand(strings.Join(args, " "), names(about))
+					err := noCommand(name, strings.Join(args, " "), names(about))
 					return bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(err, "see: movein help"))
 				}
 				about = about.Commands()[i]
@@ -133,10 +134,10 @@ func names(cmd *cobra.Command) (all []string) {
 	return all
 }
 
-// noCommand says that there is no such command, and which was meant.
-func noCommand(name string, names []string) error {
+// noCommand says that there is no such command as all, for its name, and which was meant.
+func noCommand(name, all string, names []string) error {
 	if near := bootstrap.Meant(name, names); near != "" {
-		return fmt.Errorf("there is no command %q; the nearest is %q", name, near)
+		return fmt.Errorf("there is no command %q; the nearest is %q", all, near)
 	}
-	return fmt.Errorf("there is no command %q", name)
+	return fmt.Errorf("there is no command %q", all)
 }

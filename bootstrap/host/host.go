@@ -22,6 +22,7 @@ type View interface {
 	Store
 	Memory
 	Teller
+	Looker
 }
 
 // Host also changes the host. Only Apply is given one.
@@ -32,6 +33,7 @@ type Host interface {
 	Fetcher
 	Cloner
 	Unpacker
+	Keeper
 }
 
 // Files reads files. Names are absolute. Errors are those of package os.

@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"movein/bootstrap/host"
 )
 
 // ReadFile implements host.Files.
@@ -110,6 +113,37 @@ func (h *Host) Remove(name string) error {
 		return nil
 	}
 	return h.change("remove", name, name, func() error { return h.real.Remove(name) })
+}
+
+// Look implements host.Looker, truly: not with the owner that Owners says.
+func (h *Host) Look(ctx context.Context, at host.Place, content bool) (host.Kept, error) {
+	if err := h.fail("look", at.String()); err != nil {
+		return host.Kept{}, &fs.PathError{Op: "look", Path: at.String(), Err: err}
+	}
+	return h.real.Look(ctx, at, content)
+}
+
+// Keep implements host.Keeper, truly.
+func (h *Host) Keep(ctx context.Context, at host.Place, dir string) (k host.Kept, err error) {
+	err = h.change("keep", at.String(), at.String(), func() (err error) {
+		k, err = h.real.Keep(ctx, at, dir)
+		return err
+	})
+	return k, err
+}
+
+// PutBack implements host.Keeper, truly.
+func (h *Host) PutBack(ctx context.Context, k host.Kept, dir string, at host.Place, twin string) (lacks []string, err error) {
+	err = h.change("putback", at.String(), at.String(), func() (err error) {
+		lacks, err = h.real.PutBack(ctx, k, dir, at, twin)
+		return err
+	})
+	return lacks, err
+}
+
+// TakeAway implements host.Keeper, truly.
+func (h *Host) TakeAway(ctx context.Context, at host.Place, tree bool) error {
+	return h.change("takeaway", at.String(), at.String(), func() error { return h.real.TakeAway(ctx, at, tree) })
 }
 
 func (h *Host) change(op, name, what string, f func() error) error {

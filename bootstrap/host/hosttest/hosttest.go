@@ -38,7 +38,7 @@ type Host struct {
 
 	// Fail is asked before each operation on files and each command, with the
 	// operation ("readfile", "readhead", "lstat", "readlink", "readdir", "write", "mkdir",
-	// "symlink", "rename", "own", "remove", "run") and the name; an error stands
+	// "symlink", "rename", "own", "remove", "look", "keep", "putback", "takeaway", "run") and the name; an error stands
 	// for the operation. For denials, full disks and power cuts.
 	Fail func(op, name string) error
 
@@ -168,7 +168,7 @@ func Fails(code int, stderr string) Answer {
 func (h *Host) View() host.View { return struct{ host.View }{h} }
 
 // Log is everything that was done so far, in order: "write NAME", "mkdir NAME",
-// "symlink NAME -> TARGET", "rename FROM -> TO", "own NAME", "remove NAME", "run ARGS", "query ARGS",
+// "symlink NAME -> TARGET", "rename FROM -> TO", "own NAME", "remove NAME", "keep NAME", "putback NAME", "takeaway NAME", "run ARGS", "query ARGS",
 // "spawn ARGS", "fetch URL", "unpack ARCHIVE", "clone DIR", "fast-forward DIR", "attach DIR".
 func (h *Host) Log() []string {
 	h.mu.Lock()

@@ -12,7 +12,19 @@ CHECKS=0
 NIX_VERSION=$(basename "$(find "$HOSTLAB_WORK/releases/nix" -maxdepth 1 -name 'nix-2.*' | sort -V | tail -n1)")
 NIX_VERSION=${NIX_VERSION#nix-}
 NIX_SHA256=$(<"$HOSTLAB_WORK/releases/nix/nix-$NIX_VERSION/nix-$NIX_VERSION-x86_64-linux.tar.xz.sha256")
+# The real chezmoi, newest; its release is in the mirror where upstream's is.
+CHEZMOI=$(find "$HOSTLAB_WORK/bin" -maxdepth 1 -name 'chezmoi-2.*' | sort -V | tail -n1)/chezmoi
+CHEZMOI_VERSION=$(basename "${CHEZMOI%/chezmoi}")
+CHEZMOI_VERSION=${CHEZMOI_VERSION#chezmoi-}
 HOME_REPO=http://github.com/mitsio/home-manager.git
+
+# Two runs of a scenario in one work directory would remove each other's hosts.
+mkdir -p "$HOSTLAB_WORK/locks"
+exec {SCENARIO_LOCK}>"$HOSTLAB_WORK/locks/scenario-$SCENARIO"
+flock --nonblock "$SCENARIO_LOCK" || {
+	echo "$SCENARIO: it runs already in $HOSTLAB_WORK: wait for it, or give this run a HOSTLAB_WORK of its own" >&2
+	exit 1
+}
 
 lab() { "$LAB/hosts/lab-run" "$@"; }
 
