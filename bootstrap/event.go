@@ -85,7 +85,9 @@ func Redacted(r *host.Redactor, s Sink) Sink {
 		if len(e.Change) > 0 {
 			change := make(Change, len(e.Change))
 			for i, a := range e.Change {
-				a.Target, a.Reason = r.String(a.Target), r.String(a.Reason)
+				for _, text := range []*string{&a.Target, &a.Reason, &a.Source, &a.Was, &a.Diff} {
+					*text = r.String(*text)
+				}
 				change[i] = a
 			}
 			e.Change = change

@@ -59,7 +59,11 @@ func (g *Graph) Only(names ...string) (*Graph, error) {
 func (g *Graph) Check(names ...string) error {
 	for _, name := range names {
 		if _, ok := g.index[name]; !ok {
-			return Exit(ExitUsage, Hint(fmt.Errorf("there is no step %q", name), "the steps are: %s", strings.Join(g.Names(), ", ")))
+			err := fmt.Errorf("there is no step %q", name)
+			if near := Meant(name, g.Names()); near != "" {
+				err = fmt.Errorf("%w; the nearest is %q", err, near)
+			}
+			return Exit(ExitUsage, Hint(err, "the steps are: %s", strings.Join(g.Names(), ", ")))
 		}
 	}
 	return nil

@@ -88,6 +88,9 @@ func TestAWrongNameIsToldWithAllNames(t *testing.T) {
 			t.Errorf("%s: code %d", name, code)
 		}
 	}
+	if err := newGraph(t, "nix-install home").Check("nix-instal"); err == nil || err.Error() != `there is no step "nix-instal"; the nearest is "nix-install"` {
+		t.Errorf("a slip: %v", err)
+	}
 	if err := g.Check("a", "c"); err != nil {
 		t.Errorf("right names: %v", err)
 	}

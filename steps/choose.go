@@ -1,7 +1,6 @@
 package steps
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,31 +117,7 @@ func (s homeBuild) noneFits(wanted, names []string, flake string) error {
 	if len(names) == 0 {
 		return bootstrap.Hint(bootstrap.Misconfigured("homeConfigurations of %s is empty", flake), "add one for this host to the home repo, or name another one: movein apply HOME_REPO")
 	}
-	near := slices.Clone(names)
-	slices.SortStableFunc(near, func(a, b string) int {
-		return cmp.Compare(distance(a, wanted[0]), distance(b, wanted[0]))
-	})
+	near := bootstrap.Nearest(wanted[0], names)
 	return bootstrap.Hint(bootstrap.Misconfigured("no homeConfigurations attribute of %s fits (looked for %s); there are: %s", flake, strings.Join(wanted, ", "), strings.Join(near, ", ")),
 		"choose one: movein apply --configuration %q; or add one for this host to the home repo", near[0])
-}
-
-// distance is the Levenshtein distance of two names.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -139,17 +139,6 @@ func TestNixesComplaintsGetACodeAndANextCommand(t *testing.T) {
 	}
 }
 
-func TestDistanceIsTheNumberOfEdits(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"ann@desk", "ann@dusk", 1}, {"ab", "ba", 2}} {
-		if got := distance(test.a, test.b); got != test.want || distance(test.b, test.a) != got {
-			t.Errorf("distance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
-		}
-	}
-}
-
 // unquote reads a Nix string literal as Nix does: https://nix.dev/manual/nix/latest/language/string-literals
 func unquote(s string) (string, error) {
 	body, ok := strings.CutPrefix(s, `"`)

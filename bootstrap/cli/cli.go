@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -97,6 +99,29 @@ func (io IO) arrow() string {
 	return "->"
 }
 
+// shown is a text of ours as this locale can show it, and without what a URL says of who logs in.
+func (io IO) shown(s string) string {
+	s = login.ReplaceAllString(s, "$1")
+	if io.unicode() {
+		return s
+	}
+	return report.ASCII(s)
+}
+
+// login is who logs in at a web server, with a password or a token, in a URL.
+var login = regexp.MustCompile(`\b(https?://)[^/@\s"']+@`)
+
+// wantsJSON reports whether events are asked for, by a command line that may be wrong.
+func (io IO) wantsJSON(args []string) bool {
+	on, err := strconv.ParseBool(io.getenv("MOVEIN_JSON"))
+	for _, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--json"); ok && (value == "" || value[0] == '=') {
+			on, err = strconv.ParseBool(cmp.Or(strings.TrimPrefix(value, "="), "true"))
+		}
+	}
+	return on && err == nil
+}
+
 // Main runs the program and returns its exit code.
 func Main(args []string, io IO) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -120,11 +145,11 @@ func Main(args []string, io IO) int {
 		return int(silent)
 	}
 	if err != nil {
-		fmt.Fprintln(io.Err, "movein:", err)
+		fmt.Fprintln(io.Err, "movein:", io.shown(err.Error()))
 		if hint := bootstrap.HintOf(err); hint != "" {
-			fmt.Fprintln(io.Err, " ", io.arrow(), hint)
+			fmt.Fprintln(io.Err, " ", io.arrow(), io.shown(hint))
 		}
-		if slices.Contains(args, "--json") && slices.Contains([]string{"apply", "plan"}, cmd.Name()) {
+		if io.wantsJSON(args) && slices.Contains([]string{"apply", "plan"}, cmd.Name()) {
 			report.JSON(io.Out)(refused(err))
 		}
 		return bootstrap.ExitCode(err)
@@ -149,6 +174,7 @@ func usage(cmd *cobra.Command, err error) error {
 }
 
 func newRoot(io IO) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "movein",
 		Short: "Your own home on a fresh Linux host, in one command",
@@ -163,21 +189,24 @@ configuration for this user and host. The same command, run again, repairs it.
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				err := fmt.Errorf("there is no command %q", args[0])
-				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-					err = fmt.Errorf("%w; the nearest is %q", err, near[0])
-				}
-				return usage(cmd, err)
+				return usage(cmd, noCommand(args[0], args[0], names(cmd)))
+			}
+			if version {
+				return newVersion(io).RunE(cmd, args)
 			}
 			return cmd.Help()
 		},
 		Args: cobra.ArbitraryArgs,
-
-		SuggestionsMinimumDistance: 2, // cobra's own default, which it only sets for its own errors
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version")
 	root.SetFlagErrorFunc(usage)
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		writeUsage(cmd.OutOrStderr(), cmd, max(80, cmp.Or(io.Width, 100)))
+		return nil
+	})
+	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newBackups(io), newVersion(io), newHalf(io), newConfigHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newBackups(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 

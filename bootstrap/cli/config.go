@@ -75,6 +75,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.logLevel, "log-level", "info", "how much to say: `error|warn|info|debug`")
 	f.StringVar(&o.logFile, "log-file", "", "also write every event to this `file`")
 	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
+	shared(f)
 }
 
 // notSettings are flags without a key in movein.toml.
@@ -180,9 +181,9 @@ func (s *session) check(cmd *cobra.Command) error {
 func (s *session) fromEnviron(given map[string]bool) (err error) {
 	s.eachSetting(func(name string) {
 		env := "MOVEIN_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		if v := s.io.getenv(env); v != "" && !given[name] && err == nil {
+		if v := s.io.getenv(env); v != "" && !given[name] {
 			given[name] = true
-			err = s.set(name, v, env)
+			err = cmp.Or(err, s.set(name, v, env)) // the rest is heard all the same: how an error is told is a setting too
 		}
 	})
 	if v := s.io.getenv("MOVEIN_CONFIG"); v != "" && s.opt.configFile == "" {
@@ -385,7 +386,7 @@ environment. Four tables are in files only:
 
 The settings (--config itself is none):
 
-` + strings.TrimRight(all.FlagUsages(), "\n"),
+` + strings.TrimRight(all.FlagUsagesWrapped(100), "\n"),
 		Example: `  movein plan --config other.toml     try another file`,
 	}
 }

@@ -91,13 +91,15 @@ func (s *session) listSteps(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	const row = "%-14s %-16s %-5s %s"
+	fmt.Fprintf(s.io.Out, row+"\n", "NAME", "TITLE", "AS", "NEEDS")
 	for _, step := range g.Steps() {
 		info := step.Info()
 		as := info.As
 		if as == "" {
 			as = bootstrap.User
 		}
-		line := fmt.Sprintf("%-14s %-16s %-5s %s", info.Name, info.Title, as, strings.Join(info.Needs, " "))
+		line := fmt.Sprintf(row, info.Name, info.Title, as, strings.Join(info.Needs, " "))
 		fmt.Fprintln(s.io.Out, strings.TrimRight(line, " "))
 	}
 	return nil
@@ -125,19 +127,13 @@ func (s *session) apply(cmd *cobra.Command, args []string) error {
 	}
 	sink(e)
 	if sum.ExitCode == bootstrap.ExitOK {
-		s.whatNow(sum)
+		s.whatNow(sum, out)
 		return nil
 	}
-	return exitStatus(sum.ExitCode)
-}
-
-// whatNow tells who has just moved into the starter how to go on.
-func (s *session) whatNow(sum bootstrap.Summary) {
-	if !sum.Changed || s.opt.dryRun || s.config.HomeRepo != steps.Starter {
-		return
+	if sum.ExitCode == bootstrap.ExitChanges {
+		s.whatNow(sum, out)
 	}
-	dir, _ := s.config.HomeDir()
-	fmt.Fprintf(s.io.Err, "\nTry it: ~/.local/bin/hello-movein\nChange it: edit %s/home.nix, then run movein apply again.\n", dir)
+	return exitStatus(sum.ExitCode)
 }
 
 // run puts the halves together and runs the graph.

@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"movein/bootstrap"
 	"movein/steps"
 )
 
@@ -152,5 +154,34 @@ func parse(t *testing.T, args []string) {
 	}
 	if err != nil {
 		t.Errorf("movein %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// TestHelpNamesEveryFieldOfEvents compares the reference of --json with the types.
+func TestHelpNamesEveryFieldOfEvents(t *testing.T) {
+	words := strings.FieldsFunc(newEventsHelp().Long, func(r rune) bool { return !unicode.IsLetter(r) && r != '_' && !unicode.IsDigit(r) })
+	for _, of := range []reflect.Type{reflect.TypeFor[bootstrap.Event](), reflect.TypeFor[bootstrap.Summary](), reflect.TypeFor[bootstrap.Action]()} {
+		for i := range of.NumField() {
+			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+			if name != "" && name != "-" && !slices.Contains(words, name) {
+				t.Errorf("movein help events does not name %s, a field of %s", name, of)
+			}
+		}
+	}
+}
+
+// TestLoginIsNotTold: what a URL says of who logs in at a web server; ssh needs its user.
+func TestLoginIsNotTold(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://me:secret@git.example.org/x": "https://git.example.org/x",
+		"a clone of http://token@h, not":      "a clone of http://h, not",
+		"ssh://git@example.org/x":             "ssh://git@example.org/x",
+		"git@example.org:x":                   "git@example.org:x",
+		"https://example.org/a@b":             "https://example.org/a@b",
+		"https://a and me@b":                  "https://a and me@b",
+	} {
+		if got := login.ReplaceAllString(in, "$1"); got != want {
+			t.Errorf("%s is told as %s", in, got)
+		}
 	}
 }

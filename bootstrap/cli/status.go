@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"movein/bootstrap"
+	"movein/bootstrap/report"
 	"movein/steps"
 )
 
@@ -55,12 +56,14 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
+		drifted := bootstrap.Redacted(s.redactor(), func(e bootstrap.Event) { st.Drift = append(st.Drift, e) })
 		for _, e := range out.Steps {
 			if e.Status == bootstrap.Changed || e.Status == bootstrap.Failed {
-				st.Drift = append(st.Drift, e)
+				drifted(e)
 			}
 		}
 	}
+	st.Repo = login.ReplaceAllString(st.Repo, "$1")
 	st.InSync = len(st.Drift) == 0 && st.Generation != ""
 	if s.opt.json {
 		if err := json.NewEncoder(s.io.Out).Encode(st); err != nil {
@@ -111,17 +114,34 @@ func (s *session) printStatus(st status) {
 	}
 	fmt.Fprintln(w, "  Drift")
 	for _, e := range st.Drift {
-		for _, a := range e.Change {
-			fmt.Fprintf(w, "    %s: %s %s%s\n", e.Step, a.Verb, a.Target, parenthesis(a.Reason))
-		}
-		if e.Status == bootstrap.Failed {
-			fmt.Fprintf(w, "    %s: %s\n", e.Step, e.Reason)
-			if e.Hint != "" {
-				fmt.Fprintf(w, "      %s %s\n", s.io.arrow(), e.Hint)
-			}
-		}
+		s.printDrift(e)
 	}
 	fmt.Fprintf(w, "  %s movein apply\n", s.io.arrow())
+}
+
+// printDrift prints what one step would do: a line for each thing, files of the home as a tree.
+func (s *session) printDrift(e bootstrap.Event) {
+	w := s.io.Out
+	var home bootstrap.Change
+	for _, a := range e.Change {
+		if a.Owner != "" {
+			home = append(home, a)
+			continue
+		}
+		fmt.Fprintf(w, "    %s: %s\n", e.Step, s.io.shown(report.OneLine(a.Verb+" "+a.Target+parenthesis(a.Reason))))
+	}
+	if len(home) > 0 {
+		fmt.Fprintf(w, "    %s:\n", e.Step)
+		for _, line := range report.Change(home, s.textOptions()) {
+			fmt.Fprintln(w, line)
+		}
+	}
+	if e.Status == bootstrap.Failed {
+		fmt.Fprintf(w, "    %s: %s\n", e.Step, s.io.shown(e.Reason))
+		if e.Hint != "" {
+			fmt.Fprintf(w, "      %s %s\n", s.io.arrow(), s.io.shown(e.Hint))
+		}
+	}
 }
 
 func parenthesis(s string) string {
@@ -164,21 +184,41 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 	for f := range steps.Examine(ctx, s.view, s.facts, s.config) {
 		bad = bad || f.Verdict == steps.Bad
 		if s.opt.json {
+			for _, text := range []*string{&f.What, &f.Why, &f.Mend} {
+				*text = login.ReplaceAllString(*text, "$1")
+			}
 			if err := json.NewEncoder(s.io.Out).Encode(f); err != nil {
 				return err
 			}
 			continue
 		}
-		fmt.Fprintf(s.io.Out, "%s %-14s %s\n", signs[f.Verdict], f.Name, f.What)
-		if f.Why != "" {
-			fmt.Fprintf(s.io.Out, "  %-14s why: %s\n", "", f.Why)
-		}
-		if f.Mend != "" {
-			fmt.Fprintf(s.io.Out, "  %-14s %s %s\n", "", s.io.arrow(), f.Mend)
-		}
+		s.printFinding(signs[f.Verdict], f)
 	}
 	if bad {
 		return exitStatus(bootstrap.ExitFailed)
 	}
 	return nil
+}
+
+// printFinding prints what the doctor found, in a terminal's width or 80 columns.
+func (s *session) printFinding(sign string, f steps.Finding) {
+	const name = 14
+	width := s.io.Width
+	if width < 40 {
+		width = 80
+	}
+	left := strings.Repeat(" ", len([]rune(sign))+1+name+1)
+	lines := func(first, text string) {
+		for _, line := range report.Wrap(s.io.shown(text), width-len(left)) {
+			fmt.Fprintln(s.io.Out, first+line)
+			first = left
+		}
+	}
+	lines(fmt.Sprintf("%s %-*s ", sign, name, f.Name), f.What)
+	if f.Why != "" {
+		lines(left, "why: "+f.Why)
+	}
+	if f.Mend != "" { // whole, to be copied
+		fmt.Fprintln(s.io.Out, left+s.io.arrow(), s.io.shown(f.Mend))
+	}
 }

@@ -2,9 +2,11 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // duration returns d with two or three figures: "31 ms", "4.1 s", "2 min 5 s", "1 h 2 min".
@@ -133,6 +135,34 @@ func clean(s string) string {
 	return b.String()
 }
 
+// quoted returns a name as it is, or quoted as in Go if a terminal would act on it,
+// if it is no UTF-8, or if one would not see where it begins and ends.
+func quoted(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` || name != strings.TrimSpace(name) || name == "" {
+		return q
+	}
+	return name
+}
+
+// visible returns a line of a text with everything in it that has no shape as an
+// escape of Go's, such as \r. A tab is four spaces.
+func visible(line string) string {
+	var b strings.Builder
+	for i, r := range line {
+		switch {
+		case r == '\t':
+			b.WriteString("    ")
+		case r == utf8.RuneError && !strings.HasPrefix(line[i:], "\ufffd"):
+			fmt.Fprintf(&b, `\x%02x`, line[i])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
+}
+
 // afterEscape returns s without the escape sequence that it begins with (ECMA-48:
 // a control sequence, a string up to BEL or ST, or one character).
 func afterEscape(s string) string {
@@ -221,3 +251,15 @@ func wrap(s string, n int) []string {
 	}
 	return lines
 }
+
+// ASCII returns a text of ours with the signs that are not ASCII as others. What
+// somebody else's words are in it, such as names, stays as it is.
+func ASCII(s string) string {
+	return strings.NewReplacer("…", "...", "→", "->", "–", "-").Replace(s)
+}
+
+// Wrap breaks s into lines of at most n columns where it has spaces.
+func Wrap(s string, n int) []string { return wrap(s, n) }
+
+// OneLine returns s without line breaks and what a terminal would act on.
+func OneLine(s string) string { return oneLine(s) }

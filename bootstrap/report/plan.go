@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -47,27 +48,44 @@ func (t *text) tree(s *step) string {
 	if s.name != s.title {
 		out[0] += " " + t.paint(dim, "("+s.name+")")
 	}
+	return strings.Join(append(out, t.planOf(s.change)...), "\n")
+}
+
+// Change returns the lines of a change that is not made yet, as a plan has them.
+func Change(change bootstrap.Change, o TextOptions) []string {
+	o.DryRun = true
+	t := newText(io.Discard, o)
+	return t.planOf(t.tidy(change))
+}
+
+// planOf returns the lines of a change that is not made yet: files of the home as a
+// tree, the rest one after the other.
+func (t *text) planOf(change bootstrap.Change) []string {
+	home, others := split(change)
 	branch := func(i int) string {
 		sign := t.marks.fork
-		if i == len(s.change)-1 {
+		if i == len(others)-1 {
 			sign = t.marks.last
 		}
 		return t.paint(dim, sign) + " "
 	}
-	out = append(out, t.actions(s.change, func(verb string) string { return verb }, branch)...)
-	return strings.Join(out, "\n")
+	out := t.actions(others, func(verb string) string { return verb }, branch)
+	if len(home) > 0 {
+		out = append(out, t.preview(home, t.o.Verbose)...)
+	}
+	return out
 }
 
 // planned returns the last sentence of a plan.
 func (t *text) planned(took string, n map[bootstrap.Status]int) string {
-	changes := 0
+	total := 0
 	for _, s := range t.steps {
 		if s.end.Status == bootstrap.Changed {
-			changes += len(s.change)
+			total += changes(s.change)
 		}
 	}
-	if changes == 0 {
+	if total == 0 {
 		return t.sentence(green, "Plan: nothing to do", fmt.Sprintf("(%s checked in %s).", count(n[bootstrap.Unchanged]+n[bootstrap.Skipped], "step"), took))
 	}
-	return t.sentence(bold, fmt.Sprintf("Plan: %s in %s.", count(changes, "change"), count(n[bootstrap.Changed], "step")), "Nothing was changed.")
+	return t.sentence(bold, fmt.Sprintf("Plan: %s in %s.", count(total, "change"), count(n[bootstrap.Changed], "step")), "Nothing was changed.")
 }

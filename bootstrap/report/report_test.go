@@ -285,7 +285,7 @@ func checkLines(t *testing.T, text string, o TextOptions) {
 		if strings.TrimRight(line, " ") != line {
 			t.Errorf("%q ends with white space", line)
 		}
-		if plain := clean(line); columns(plain) > 80 && !strings.Contains(plain, "https") {
+		if plain := clean(line); columns(plain) > 80 && !strings.Contains(plain, "https") && (!o.Verbose || !strings.Contains(plain, "/nix/store/")) {
 			t.Errorf("%q has %d columns", plain, columns(plain))
 		}
 		for _, r := range line {
@@ -375,6 +375,37 @@ func TestJSON(t *testing.T) {
 		}
 		if _, ok := fields["failed"].([]any); ok != (fields["event"] == "summary") {
 			t.Errorf("%q: failed is %v", line, fields["failed"])
+		}
+	}
+}
+
+// TestJSONOfNames: a name is in the JSON as it is, and where that cannot be its bytes are.
+func TestJSONOfNames(t *testing.T) {
+	var b bytes.Buffer
+	e := bootstrap.Event{Event: "step", Change: bootstrap.Change{act("write", "<a> & b"), act("write", "caf\xe9\n")}}
+	JSON(&b)(e)
+	const want = `"change":[{"verb":"write","target":"<a> & b"},{"verb":"write","target":"caf\ufffd\n","target_base64":"Y2Fm6Qo="}]}` + "\n"
+	if !strings.HasSuffix(b.String(), want) {
+		t.Errorf("%s, want %s", b.String(), want)
+	}
+	var back bootstrap.Event
+	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back.Change[1].Target != "caf\xe9\n" {
+		t.Errorf("%q, %v", back.Change[1].Target, err)
+	}
+}
+
+// TestASCII: what is ours is told in ASCII where there is nothing else, and names are left alone.
+func TestASCII(t *testing.T) {
+	for _, dry := range []bool{true, false} {
+		var b bytes.Buffer
+		newTape().
+			add(0, bootstrap.Event{Event: "warning", Step: "nix-install", Reason: "a, b, …", Hint: "from → to"}).
+			step(0, "nix-install", bootstrap.Changed, "", act("write", "/über", "x, …"), act("write", "y")).
+			summary(bootstrap.Summary{}).play(Text(&b, TextOptions{DryRun: dry}))
+		for _, want := range []string{"a, b, ...", "from -> to", "/über", "x, ..."} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("no %q in %s", want, b.String())
+			}
 		}
 	}
 }

@@ -8,12 +8,13 @@ import (
 
 // The colours, as parameters of ANSI's "select graphic rendition".
 const (
-	bold   = "1"
-	dim    = "2"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	cyan   = "36"
+	bold    = "1"
+	dim     = "2"
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+	magenta = "35"
+	cyan    = "36"
 )
 
 // style is how lines look.
@@ -26,19 +27,20 @@ type style struct {
 // marks are the signs that lines begin with.
 type marks struct {
 	ok, warn, fail, wait, none, ask string
-	arrow, more, and, fork, last    string
+	arrow, more, and                string
+	fork, last, down                string // of a tree
 }
 
 func newStyle(color, unicode bool) style {
 	if unicode {
-		return style{color, marks{"✓", "!", "✗", "↻", "·", "?", "→", "…", "·", "├", "└"}, 4}
+		return style{color, marks{"✓", "!", "✗", "↻", "·", "?", "→", "…", "·", "├", "└", "│"}, 4}
 	}
-	return style{color, marks{"ok", "! ", "x ", "~ ", "- ", "? ", "->", "...", "+", "|", "`"}, 5}
+	return style{color, marks{"ok", "! ", "x ", "~ ", "- ", "? ", "->", "...", "+", "|", "`", "|"}, 5}
 }
 
 // paint returns s in a colour.
 func (s style) paint(color, text string) string {
-	if !s.color || text == "" {
+	if !s.color || text == "" || color == "" {
 		return text
 	}
 	return "\x1b[" + color + "m" + text + "\x1b[0m"

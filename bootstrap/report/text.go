@@ -46,6 +46,7 @@ type text struct {
 	style
 	log      *logrus.Logger
 	o        TextOptions
+	cut      int  // columns after which a line of a difference is cut
 	progress bool // with lines for progress
 
 	steps   map[string]*step
@@ -71,14 +72,16 @@ func newText(w io.Writer, o TextOptions) *text {
 		level = logrus.DebugLevel
 	}
 	o.Verbose = o.Verbose || level >= logrus.DebugLevel
+	edge := o.Width
 	if o.Width <= 0 {
-		o.Width = 80
+		o.Width, edge = 80, 200
 	}
 	o.Width = min(o.Width, 100)
 	return &text{
 		style: newStyle(o.Color, o.Unicode),
 		log:   newLogger(w, level, lines{}),
 		o:     o,
+		cut:   edge,
 		steps: map[string]*step{},
 	}
 }
@@ -86,10 +89,10 @@ func newText(w io.Writer, o TextOptions) *text {
 // event is the sink.
 func (t *text) event(e bootstrap.Event) {
 	e.Reason, e.Hint, e.Title = t.homely(clean(e.Reason)), t.homely(clean(e.Hint)), clean(e.Title)
-	e.Change = slices.Clone(e.Change)
-	for i, a := range e.Change {
-		e.Change[i].Target, e.Change[i].Reason = t.homely(a.Target), t.homely(a.Reason)
+	if !t.o.Unicode {
+		e.Reason, e.Hint = ASCII(e.Reason), ASCII(e.Hint)
 	}
+	e.Change = t.tidy(e.Change)
 	switch e.Event {
 	case "step":
 		t.step(e)
@@ -106,6 +109,21 @@ func (t *text) event(e bootstrap.Event) {
 	case "summary":
 		t.summary(e)
 	}
+}
+
+// tidy returns a change with the home directory as ~, in signs that can be shown.
+func (t *text) tidy(change bootstrap.Change) bootstrap.Change {
+	out := slices.Clone(change)
+	for i, a := range change {
+		out[i].Target, out[i].Reason = t.homely(a.Target), t.homely(a.Reason)
+		if ofHome(a) { // the whole is one name, whatever is in it
+			out[i].Target, out[i].Source = t.below(a.Target), t.below(a.Source)
+		}
+		if !t.o.Unicode {
+			out[i].Reason = ASCII(out[i].Reason)
+		}
+	}
+	return out
 }
 
 // of returns the step that an event is of.
@@ -229,10 +247,15 @@ func (t *text) homely(s string) string {
 	for _, before := range []string{" ", "(", "\n"} {
 		s = strings.ReplaceAll(s, before+t.o.Home+"/", before+"~/")
 	}
-	if rest, ok := strings.CutPrefix(s, t.o.Home+"/"); ok {
-		s = "~/" + rest
+	return t.below(s)
+}
+
+// below shows the home directory that a name begins with as ~.
+func (t *text) below(name string) string {
+	if rest, ok := strings.CutPrefix(name, t.o.Home+"/"); ok && len(t.o.Home) > 1 {
+		return "~/" + rest
 	}
-	return s
+	return name
 }
 
 func (t *text) indented(lines []string, n int) []string {
@@ -242,81 +265,3 @@ func (t *text) indented(lines []string, n int) []string {
 	}
 	return out
 }
-
-// changed returns the lines of a step that changed something.
-func (t *text) changed(s *step, took string) string {
-	words := s.end.Reason
-	if len(s.change) == 1 && words == "" {
-		words = t.inLine(t.since(s.change)[0], took)
-		if words != "" {
-			return t.head(green, t.marks.ok, s.title, words, took)
-		}
-	}
-	if words == "" {
-		words = count(len(s.change), "change")
-	}
-	out := []string{t.head(green, t.marks.ok, s.title, words, took)}
-	show := len(s.change)
-	if show > maxChanges && !t.o.Verbose {
-		show = maxChanges - 1
-	}
-	out = append(out, t.actions(t.since(s.change[:show]), past, func(int) string { return "  " })...)
-	if more := len(s.change) - show; more > 0 {
-		out = append(out, strings.Repeat(" ", t.indent+2)+t.paint(dim, fmt.Sprintf("%s and %d more (-v shows them)", t.marks.more, more)))
-	}
-	return strings.Join(out, "\n")
-}
-
-// outdated are the verbs whose reason says how it was before: it is of no use to
-// who reads that it has been done.
-var outdated = []string{"activate", "build", "download", "enable", "install", "relink", "replace", "start"}
-
-// since returns the change as it reads once it was made.
-func (t *text) since(change bootstrap.Change) bootstrap.Change {
-	out := slices.Clone(change)
-	for i := range out {
-		if !t.o.Verbose && slices.Contains(outdated, out[i].Verb) {
-			out[i].Reason = ""
-		}
-	}
-	return out
-}
-
-// inLine returns a change in words that fit beside the title, "" if they do not.
-func (t *text) inLine(a bootstrap.Action, took string) string {
-	words, why := oneLine(past(a.Verb)+" "+a.Target), ""
-	if a.Reason != "" {
-		why = " (" + oneLine(a.Reason) + ")"
-	}
-	n := columns(words + why)
-	if n > t.room() || took != "" && n > wordsColumns {
-		return ""
-	}
-	return words + t.paint(dim, why)
-}
-
-// actions returns a line for each action, in columns: verb, target, reason.
-// Tense turns a verb into what is shown, branch is what stands before the verb of the i-th.
-func (t *text) actions(change bootstrap.Change, tense func(string) string, branch func(i int) string) []string {
-	verbs, targets, reasons := 0, 0, false
-	for _, a := range change {
-		verbs = max(verbs, columns(clean(tense(a.Verb))))
-		if n := columns(clean(a.Target)); n <= 44 {
-			targets = max(targets, n)
-		}
-		reasons = reasons || a.Reason != ""
-	}
-	out := make([]string, len(change))
-	for i, a := range change {
-		target := oneLine(a.Target)
-		line := strings.Repeat(" ", t.indent) + branch(i) + t.verb(a.Verb, pad(oneLine(tense(a.Verb)), verbs)) + "  "
-		if reasons && a.Reason != "" {
-			target = pad(target, targets) + "  " + t.paint(dim, oneLine(a.Reason))
-		}
-		out[i] = line + target
-	}
-	return out
-}
-
-// oneLine returns s, cleaned, without line breaks.
-func oneLine(s string) string { return strings.ReplaceAll(clean(s), "\n", " ") }
