@@ -104,26 +104,11 @@ func (r Real) BootID() string {
 }
 
 // WriteFile implements Writer.
-func (r Real) WriteFile(name string, data []byte, perm fs.FileMode) (err error) {
-	name = r.path(name)
-	f, err := createTemp(name)
-	if err != nil {
+func (r Real) WriteFile(name string, data []byte, perm fs.FileMode) error {
+	return replaceFile(r.path(name), perm, func(f *os.File) error {
+		_, err := f.Write(data)
 		return err
-	}
-	defer f.Close() // not before it is renamed: it is locked as long
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(perm), f.Sync()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(name))
+	})
 }
 
 // syncDir makes the names in dir safe from a power loss.
