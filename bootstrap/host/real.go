@@ -308,3 +308,16 @@ func (r Real) FastForward(ctx context.Context, dir string, remote Remote, commit
 func (r Real) Attach(ctx context.Context, dir, branch string) error {
 	return Attach(ctx, r.path(dir), branch)
 }
+
+// Bundle implements Bundler.
+func (r Real) Bundle(ctx context.Context, dir, into string, reuse []string) (string, error) {
+	there := make([]string, len(reuse))
+	for i, name := range reuse {
+		there[i] = r.path(name)
+	}
+	file, err := Bundle(ctx, r.full(dir), r.full(into), there)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(into, filepath.Base(file)), nil
+}
