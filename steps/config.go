@@ -28,6 +28,7 @@ type Config struct {
 	OnDiverged    string              `json:"on_diverged"`         // "keep" or "stop"
 	OnModified    string              `json:"on_modified"`         // files of chezmoi's that were edited: "backup", "keep" or "stop"
 	Ownership     map[string]string   `json:"ownership,omitempty"` // path below the home: "home-manager", "chezmoi", or "through"
+	Refresh       bool                `json:"refresh,omitempty"`   // ask chezmoi even if nothing it depends on was touched
 	NoBuild       bool                `json:"no_build,omitempty"`  // a plan does not build the home to look into it
 	Offline       bool                `json:"offline"`             // ask no remote for news
 
@@ -42,6 +43,7 @@ type Config struct {
 	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
 
 	Verify  []Check  `json:"verify,omitempty"`
+	Diff    bool     `json:"diff,omitempty"`  // a plan shows what changes in files
 	Run     string   `json:"run"`             // what is done: "apply", "rollback"; for the backups
 	Version string   `json:"version"`         // of movein
 	Given   []string `json:"given,omitempty"` // keys that are said louder than the home repo's own movein.toml says them

@@ -3,6 +3,7 @@ package steps
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,7 +25,7 @@ type homeActivate struct {
 }
 
 func (homeActivate) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "home-activate", Title: "Home", Needs: []string{"home-build", "dotfiles-repo"}, Exclusive: "nix-store"}
+	return bootstrap.Info{Name: "home-activate", Title: "Home", Needs: []string{"home-build", "chezmoi-fetch"}, Exclusive: "nix-store"}
 }
 
 func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
@@ -54,16 +55,71 @@ type preview struct {
 	homeActivate
 	g          generation
 	items      []home.Item
-	suppressed []home.Claim
+	suppressed []home.Claim // claims of who is not the owner
+	z          chezmoi
+	look       *chezmoiLook // nil: no dotfiles, or nothing to do for them
 }
 
-func (s homeActivate) preview(_ context.Context, v host.View, g generation) (p preview, err error) {
-	w, suppressed, err := s.wanted(v, g, nil)
+// preview looks at all of it. chezmoi is asked only if something may have changed
+// since it was asked last.
+func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p preview, err error) {
+	p = preview{homeActivate: s, g: g}
+	var dotfiles []home.Claim
+	z, asked := newChezmoi(v, s.f, s.c, g.out)
+	key := s.dotfilesKey(g)
+	if p.z = z; asked && (s.c.Refresh || !z.unchanged(v, key)) {
+		if p.look, err = z.look(ctx, v); err != nil {
+			return p, err
+		}
+		dotfiles = p.look.Claims
+	}
+	w, suppressed, err := s.wanted(v, g, dotfiles)
 	if err != nil {
 		return p, err
 	}
-	items, err := home.Preview(v, w)
-	return preview{s, g, items, suppressed}, err
+	p.suppressed = suppressed
+	if p.items, err = home.Preview(v, w); err != nil {
+		return p, err
+	}
+	if p.look != nil && len(p.dotfiles()) == 0 && !s.changer().CutShort(v) {
+		z.remember(v, key, p.look)
+		s.rememberSkipped(v, p.look)
+	}
+	return p, nil
+}
+
+// dotfilesKey stands for what decides, beside the dotfiles, what is to be done for them.
+func (s homeActivate) dotfilesKey(g generation) string {
+	key, err := json.Marshal([]any{g.out, s.c.Ownership, s.c.OnModified, s.c.Dotfiles, s.c.Prompts})
+	if err != nil {
+		return g.out
+	}
+	return string(key)
+}
+
+// dotfiles is what is to be done for chezmoi beside files, and whether there are
+// files: what runs always runs only with something else.
+func (p preview) dotfiles() (change bootstrap.Change) {
+	if p.look == nil {
+		return nil
+	}
+	files := slices.ContainsFunc(p.items, func(i home.Item) bool { return i.Claim.Owner == home.Chezmoi && i.Verb != home.Keep })
+	due := files || p.look.fresh != nil || slices.ContainsFunc(p.look.Scripts, func(s chezmoiScript) bool { return s.Due })
+	if !due {
+		return nil
+	}
+	if f := p.look.fresh; f != nil {
+		change = append(change, bootstrap.Action{Verb: "write", Target: p.z.configFile(f.format), Reason: "from the dotfiles' template"})
+	}
+	for _, s := range p.look.Scripts {
+		if s.Due || s.When == "always" {
+			change = append(change, bootstrap.Action{Verb: "run", Target: s.Source})
+		}
+	}
+	if len(change) == 0 {
+		change = bootstrap.Change{{Verb: "apply", Target: p.z.source}}
+	}
+	return change
 }
 
 // change is the preview as a step's change.
@@ -76,7 +132,10 @@ func (p preview) change(v host.View) (change bootstrap.Change) {
 	} else if target, ok := isLink(v, p.c.current()); p.g.keepsCurrent(v) && (!ok || target != p.g.out) {
 		change = append(change, bootstrap.Action{Verb: "activate", Target: p.g.out, Reason: "was not activated to its end"})
 	}
-	change = append(change, p.actions(p.items)...)
+	if extra := p.dotfiles(); len(extra) > 0 && extra[0].Verb != "apply" {
+		change = append(change, extra...)
+	}
+	change = append(change, p.actions(v, p.items)...)
 	if !p.g.packagesKept(v) {
 		change = append(change, bootstrap.Action{Verb: "install", Target: p.g.out + "/home-path", Reason: "the packages are not in the user's profile"})
 	}
@@ -89,6 +148,24 @@ func (s homeActivate) backups() home.Backups {
 
 func (s homeActivate) changer() home.Changer {
 	return home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
+}
+
+// rememberSkipped keeps the names of what could not be applied, for the summary.
+func (s homeActivate) rememberSkipped(v host.View, l *chezmoiLook) {
+	names := []string{}
+	for _, skip := range l.Skipped {
+		names = append(names, filepath.Join(s.c.Home, skip.Path))
+	}
+	if data, err := json.Marshal(names); err == nil && string(data) != string(v.Recall("skipped")) {
+		v.Remember("skipped", data)
+	}
+}
+
+// Skipped are the files that the last run could not apply, because a secret they
+// need was not to be had.
+func Skipped(v host.View) (names []string) {
+	json.Unmarshal(v.Recall("skipped"), &names) //nolint:errcheck // none is known then
+	return names
 }
 
 func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
@@ -122,9 +199,82 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
 		Generation: s.c.activeGeneration(h), Wanted: g.out,
 		Links: s.links(h), Items: p.items, Suppressed: p.suppressed,
+		Also: p.also(h), Save: s.bundles(h), Chezmoi: p.applyDotfiles(h),
 		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },
 		Undo:     undo,
 	})
+}
+
+// also are files of chezmoi's own that it changes when it applies.
+func (p preview) also(h host.Host) (paths []string) {
+	if len(p.dotfiles()) == 0 {
+		return nil
+	}
+	names := []string{p.z.state()}
+	if f := p.look.fresh; f != nil {
+		names = append(names, p.z.configFile(f.format))
+	}
+	for _, name := range names {
+		if rel, err := filepath.Rel(p.c.Home, name); err == nil && filepath.IsLocal(rel) {
+			paths = append(paths, rel)
+		}
+	}
+	return paths
+}
+
+// applyDotfiles has chezmoi do its part; nil if there is nothing for it to do.
+func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
+	if len(p.dotfiles()) == 0 {
+		return nil
+	}
+	var leave []string
+	for _, i := range p.items {
+		if i.Verb == home.Keep {
+			leave = append(leave, i.Path)
+		}
+	}
+	for _, c := range p.suppressed {
+		if c.Owner == home.Chezmoi {
+			leave = append(leave, c.Path)
+		}
+	}
+	return func(ctx context.Context) error { return p.z.apply(ctx, h, p.look, leave) }
+}
+
+// bundles keeps all commits of both clones.
+func (s homeActivate) bundles(h host.Host) func(ctx context.Context, b *home.Backup) error {
+	return func(ctx context.Context, b *home.Backup) error {
+		repos := []string{}
+		if dir, _ := s.c.HomeDir(); s.c.HomeRepo != Starter {
+			repos = append(repos, dir)
+		}
+		if dir, _ := s.c.DotfilesDir(); s.c.Dotfiles != "" && s.c.Dotfiles != "none" {
+			repos = append(repos, dir)
+		}
+		for _, dir := range repos {
+			file, err := h.Bundle(ctx, dir, b.Dir(), s.olderBundles(h))
+			switch {
+			case errors.Is(err, host.ErrNotRepo), errors.Is(err, host.ErrNoCommits):
+			case err != nil:
+				return fmt.Errorf("keeping the commits of %s: %w", dir, err)
+			default:
+				b.AddBundle(filepath.Base(file))
+			}
+		}
+		return nil
+	}
+}
+
+// olderBundles are the bundles of the last backup: one with the same commits is not written again.
+func (s homeActivate) olderBundles(v host.View) (files []string) {
+	last, err := s.backups().Open(v, home.Latest)
+	if err != nil {
+		return nil
+	}
+	for _, name := range last.Bundles {
+		files = append(files, filepath.Join(last.Dir, name))
+	}
+	return files
 }
 
 // activate makes g the active generation: first a dry run, which changes nothing

@@ -87,21 +87,52 @@ func (s homeActivate) dropped(v host.View, g generation) (out []home.Claim, err 
 }
 
 // actions says in a plan what a preview says.
-func (s homeActivate) actions(items []home.Item) (change bootstrap.Change) {
+func (s homeActivate) actions(v host.View, items []home.Item) (change bootstrap.Change) {
 	for _, i := range items {
-		if i.Verb == home.Create && i.Claim.Kind == home.Dir || i.Verb == home.Delete && i.Claim.Kind == home.Dir {
-			continue // goes without saying
+		if i.Verb == home.Keep || i.Claim.Kind == home.Dir && (i.Verb == home.Create || i.Verb == home.Delete) {
+			continue // is no change, or goes without saying
 		}
 		a := bootstrap.Action{Verb: string(i.Verb), Target: filepath.Join(s.c.Home, i.Path), Owner: string(i.Claim.Owner), Source: i.Claim.Source, Was: i.Was}
 		switch {
 		case i.Verb == home.Replace || i.Verb == home.Delete && i.Was != "":
 			a.Reason = "what is there is kept in " + s.backups().Dir
-		case i.Verb == home.Keep:
-			a.Reason = "stays as you left it (--on-modified keep)"
+		}
+		if s.c.Diff {
+			a.Diff = s.diff(v, i)
 		}
 		change = append(change, a)
 	}
 	return change
+}
+
+// diff is how a file's text changes; "" if that is nothing to show.
+func (s homeActivate) diff(v host.View, i home.Item) string {
+	const most = 256 << 10
+	name := filepath.Join(s.c.Home, i.Path)
+	text := func(name string) []byte {
+		if info, err := v.Lstat(name); err != nil || !info.Mode().IsRegular() || info.Size() > most {
+			return nil
+		}
+		return []byte(readText(v, name))
+	}
+	// What is private on either side may be a secret.
+	if info, err := v.Lstat(name); i.Claim.Secret || err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 == 0 {
+		return ""
+	}
+	old, now := text(name), i.Claim.Text
+	if target, ok := isLink(v, name); ok {
+		if !strings.HasPrefix(target, nixStore+"/") {
+			return ""
+		}
+		old = text(target)
+	}
+	if i.Claim.Kind == home.Link {
+		now = text(i.Claim.Target)
+	}
+	if i.Verb == home.Delete || i.Claim.Kind == home.File && i.Claim.Text == nil {
+		return ""
+	}
+	return home.Diff(old, now, "~/"+i.Path, "~/"+i.Path)
 }
 
 // edited are the items whose files were edited since chezmoi wrote them.

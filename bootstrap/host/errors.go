@@ -9,8 +9,20 @@ import (
 // ErrNotRepo says that a directory exists and is no git work tree.
 var ErrNotRepo = errors.New("not a git repository")
 
+// ErrNoCommits says that a repository holds nothing yet.
+var ErrNoCommits = errors.New("there is no commit yet")
+
 // ErrDiverged says that a branch cannot be moved forward to the commit.
 var ErrDiverged = errors.New("local branch has commits that the remote does not have")
+
+// DamagedRepoError says that something of a git repository is missing or not what it was.
+type DamagedRepoError struct {
+	What string // an object's name, a reference or a file
+	Err  error
+}
+
+func (e *DamagedRepoError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.What, e.Err) }
+func (e *DamagedRepoError) Unwrap() error { return e.Err }
 
 // UnreachableError says that something on the network could not be reached, after all retries.
 type UnreachableError struct {

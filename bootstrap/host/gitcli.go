@@ -37,6 +37,13 @@ func fetchSubmodules(ctx context.Context, dir string) (note string) {
 
 // runGit runs the program git in dir; it asks nobody anything. A failure is a *CommandError.
 func runGit(ctx context.Context, dir string, args ...string) error {
+	_, err := waitGit(gitCommand(ctx, dir, args...))
+	return err
+}
+
+// gitCommand is the program git, to be run in dir: what of the environment names
+// another repository is left out, and it does not ask on the terminal.
+func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir
 	for _, v := range os.Environ() {
@@ -47,16 +54,21 @@ func runGit(ctx context.Context, dir string, args ...string) error {
 	cmd.Env = append(cmd.Env, "GIT_TERMINAL_PROMPT=0", "LC_ALL=C")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// waitGit runs a gitCommand and returns what it says on standard error.
+func waitGit(cmd *exec.Cmd) (said string, err error) {
 	var out strings.Builder
 	cmd.Stderr = &out
-	err := cmd.Run()
+	err = cmd.Run()
 	if err == nil {
-		return nil
+		return out.String(), nil
 	}
 	code := -1
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		code = exit.ExitCode()
 	}
-	return &CommandError{Args: append([]string{"git"}, args...), Code: code, Stderr: out.String(), Err: err}
+	return out.String(), &CommandError{Args: cmd.Args, Code: code, Stderr: out.String(), Err: err}
 }

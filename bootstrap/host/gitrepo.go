@@ -18,8 +18,11 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
 )
 
+// ErrNeedsGit ends the text of an error: a repository is of a kind that only the program git reads.
+var ErrNeedsGit = errors.New("which needs the git program")
+
 // errSHA256 says that go-git cannot read a repository.
-var errSHA256 = errors.New("its object names are SHA-256, which needs the git program")
+var errSHA256 = fmt.Errorf("its object names are SHA-256, %w", ErrNeedsGit)
 
 // gitRepo is an open repository. It is not safe for concurrent use.
 type gitRepo struct {
@@ -133,10 +136,10 @@ func checkFormat(c *config.Config) error {
 			}
 		case "refstorage":
 			if value != "files" {
-				return fmt.Errorf("its references are stored as %s, which needs the git program", value)
+				return fmt.Errorf("its references are stored as %s, %w", value, ErrNeedsGit)
 			}
 		default:
-			return fmt.Errorf("it has the extension %s, which needs the git program", o.Key)
+			return fmt.Errorf("it has the extension %s, %w", o.Key, ErrNeedsGit)
 		}
 	}
 	return nil

@@ -32,6 +32,7 @@ type Host interface {
 	Runner
 	Fetcher
 	Cloner
+	Bundler
 	Unpacker
 	Keeper
 }
@@ -155,6 +156,15 @@ type Cloner interface {
 	// Attach puts a detached HEAD on branch, when both are the same commit or the
 	// commit is an ancestor of the branch and the work tree is clean.
 	Attach(ctx context.Context, dir, branch string) error
+}
+
+// Bundler keeps what git repositories hold.
+type Bundler interface {
+	// Bundle writes every commit of the clone dir, stashes included, to one file in the
+	// directory into, and returns its name: NAME-DIGEST.bundle, the same for the same
+	// commits. A file of that name among reuse that is whole is linked instead. ErrNotRepo,
+	// ErrNoCommits, ErrNeedsGit, *DamagedRepoError; nothing is left behind then.
+	Bundle(ctx context.Context, dir, into string, reuse []string) (file string, err error)
 }
 
 // Unpacker unpacks archives.

@@ -104,26 +104,11 @@ func (r Real) BootID() string {
 }
 
 // WriteFile implements Writer.
-func (r Real) WriteFile(name string, data []byte, perm fs.FileMode) (err error) {
-	name = r.path(name)
-	f, err := createTemp(name)
-	if err != nil {
+func (r Real) WriteFile(name string, data []byte, perm fs.FileMode) error {
+	return replaceFile(r.path(name), perm, func(f *os.File) error {
+		_, err := f.Write(data)
 		return err
-	}
-	defer f.Close() // not before it is renamed: it is locked as long
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(perm), f.Sync()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(name))
+	})
 }
 
 // syncDir makes the names in dir safe from a power loss.
@@ -327,4 +312,17 @@ func (r Real) FastForward(ctx context.Context, dir string, remote Remote, commit
 // Attach implements Cloner.
 func (r Real) Attach(ctx context.Context, dir, branch string) error {
 	return Attach(ctx, r.path(dir), branch)
+}
+
+// Bundle implements Bundler.
+func (r Real) Bundle(ctx context.Context, dir, into string, reuse []string) (string, error) {
+	there := make([]string, len(reuse))
+	for i, name := range reuse {
+		there[i] = r.path(name)
+	}
+	file, err := Bundle(ctx, r.full(dir), r.full(into), there)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(into, filepath.Base(file)), nil
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,6 +37,28 @@ func createTemp(name string) (*os.File, error) {
 			return nil, err
 		}
 	}
+}
+
+// replaceFile makes name a file with what fill writes, whole or not at all:
+// temporary file, fsync, rename, fsync of the directory.
+func replaceFile(name string, perm fs.FileMode, fill func(*os.File) error) (err error) {
+	f, err := createTemp(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // not before it is renamed: it is locked as long
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if err := errors.Join(fill(f), f.Chmod(perm), f.Sync()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
 }
 
 // removeUnlocked removes a file unless a process that lives has locked it.

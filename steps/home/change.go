@@ -250,7 +250,7 @@ func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 		switch {
 		case i.Claim.Kind == Dir && (i.Verb == Create || i.Verb == Replace):
 			err = h.MkdirAll(name, cmpMode(i.Claim.Mode))
-		case i.Claim.Owner == "" && i.Verb == Create:
+		case i.Claim.Unfolds && i.Verb == Create:
 			err = h.Symlink(i.Claim.Target, name)
 		}
 		if err != nil {

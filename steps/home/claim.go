@@ -38,6 +38,10 @@ type Claim struct {
 	Text   []byte      // of a File, for showing what changes; nil: not known, or not to be shown
 	Secret bool        // the content holds, or may hold, a secret
 
+	// Unfolds: the link takes the place of a part of a directory that was one link.
+	// Nobody brings it; it is made with the directory.
+	Unfolds bool
+
 	// Last is what the owner itself left at the path, if it remembers: what is
 	// like that is the owner's, anything else is a stranger's or was edited since.
 	Last *Left

@@ -81,6 +81,9 @@ func (p *preview) add(verb Verb, was string, c Claim) {
 }
 
 func (p *preview) claim(c Claim) error {
+	if c.Kind == File && c.SHA256 == "" {
+		return nil // what it is to be is not known
+	}
 	if c.Kind == Dir {
 		_, err := p.dir(c)
 		return err
@@ -164,7 +167,7 @@ func (p *preview) look(c Claim) (placed, error) {
 			return 0, err
 		}
 		p.add(Replace, "folded parent directory", c)
-		return missing, p.unfold(c.Path, target, "")
+		return missing, p.unfold(c.Owner, c.Path, target, "")
 	}
 	was, err := p.was(c.Path, info)
 	if err != nil {
@@ -183,7 +186,7 @@ func (p *preview) isDir(path string) bool {
 // unfold keeps in sight what a directory held that was one link to target: it
 // becomes a directory, with a link for each thing that is in target and not wanted
 // otherwise. at is where in target the directory path is.
-func (p *preview) unfold(path, target, at string) error {
+func (p *preview) unfold(owner Owner, path, target, at string) error {
 	p.dirs[path] = missing
 	entries, err := p.v.ReadDir(filepath.Join(resolve(p.name(folded(path, at)), target), at))
 	if err != nil {
@@ -194,17 +197,17 @@ func (p *preview) unfold(path, target, at string) error {
 		switch claimed, ok := p.byPath[sub]; {
 		case ok && claimed.Kind != Dir:
 		case (ok || p.below[sub]) && e.IsDir():
-			dir := Claim{Path: sub, Kind: Dir}
+			dir := Claim{Path: sub, Kind: Dir, Owner: owner}
 			if ok {
 				dir = claimed
 			}
 			p.add(Create, "", dir)
-			if err := p.unfold(sub, target, in); err != nil {
+			if err := p.unfold(owner, sub, target, in); err != nil {
 				return err
 			}
 		case ok || p.below[sub]: // a directory takes its place
 		default:
-			p.add(Create, "", Claim{Path: sub, Kind: Link, Target: deeper(target, in)})
+			p.add(Create, "", Claim{Path: sub, Kind: Link, Owner: owner, Target: deeper(target, in), Unfolds: true})
 		}
 	}
 	return nil

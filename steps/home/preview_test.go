@@ -125,7 +125,7 @@ func render(items []Item) string {
 		if i.Was != "" {
 			s += " (" + i.Was + ")"
 		}
-		if i.Claim.Kind == Link && i.Claim.Owner == "" && i.Verb == Create {
+		if i.Claim.Unfolds && i.Verb == Create {
 			s += " -> " + i.Claim.Target
 		}
 		out = append(out, s)

@@ -50,6 +50,7 @@ type Host struct {
 	OnClone       func(r host.Remote, dir string) error
 	OnFastForward func(dir string, r host.Remote, commit string) error
 	OnAttach      func(dir, branch string) error
+	OnBundle      func(dir, into string, reuse []string) (string, error)
 	OnUnpack      func(archive, sha256, dir string) error
 	OnExtract     func(archive, sha256, name, file string) error
 	OnSpawn       func(cmd host.Cmd, log string) error
@@ -170,7 +171,8 @@ func (h *Host) View() host.View { return struct{ host.View }{h} }
 
 // Log is everything that was done so far, in order: "write NAME", "mkdir NAME",
 // "symlink NAME -> TARGET", "rename FROM -> TO", "own NAME", "remove NAME", "keep NAME", "putback NAME", "takeaway NAME", "run ARGS", "query ARGS",
-// "spawn ARGS", "fetch URL", "unpack ARCHIVE", "extract ARCHIVE", "clone DIR", "fast-forward DIR", "attach DIR".
+// "spawn ARGS", "fetch URL", "unpack ARCHIVE", "extract ARCHIVE", "clone DIR", "fast-forward DIR", "attach DIR",
+// "bundle DIR".
 func (h *Host) Log() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

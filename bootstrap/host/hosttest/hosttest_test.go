@@ -54,6 +54,7 @@ func TestUnscriptedCallsFailTheTest(t *testing.T) {
 		"clone":        func(h *hosttest.Host) error { return h.Clone(ctx, host.Remote{}, "") },
 		"fast-forward": func(h *hosttest.Host) error { return h.FastForward(ctx, "", host.Remote{}, "") },
 		"attach":       func(h *hosttest.Host) error { return h.Attach(ctx, "", "") },
+		"bundle":       func(h *hosttest.Host) error { _, err := h.Bundle(ctx, "", "", nil); return err },
 		"unpack":       func(h *hosttest.Host) error { return h.Unpack(ctx, "", "", "") },
 		"extract":      func(h *hosttest.Host) error { return h.Extract(ctx, "", "", "", "") },
 		"spawn":        func(h *hosttest.Host) error { return h.Spawn(host.Cmd{Args: []string{"d"}}, "") },

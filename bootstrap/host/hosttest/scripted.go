@@ -148,6 +148,15 @@ func (h *Host) Attach(_ context.Context, dir, branch string) error {
 	return h.OnAttach(dir, branch)
 }
 
+// Bundle implements host.Bundler.
+func (h *Host) Bundle(_ context.Context, dir, into string, reuse []string) (string, error) {
+	h.note("bundle %s", dir)
+	if h.OnBundle == nil {
+		return "", h.unexpected("bundling %s into %s", dir, into)
+	}
+	return h.OnBundle(dir, into, reuse)
+}
+
 // Unpack implements host.Unpacker.
 func (h *Host) Unpack(_ context.Context, archive, sha256, dir string) error {
 	h.note("unpack %s", archive)
