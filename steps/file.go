@@ -39,6 +39,8 @@ type File struct {
 	Jobs           *int     `toml:"jobs"`
 	Yes            *bool    `toml:"yes"`
 	NoRoot         *bool    `toml:"no-root"`
+	Refresh        *bool    `toml:"refresh"`
+	NoBuild        *bool    `toml:"no-build"`
 	Offline        *bool    `toml:"offline"`
 	JSON           *bool    `toml:"json"`
 	Verbose        *bool    `toml:"verbose"`

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -255,8 +256,10 @@ func (s homeActivate) bundles(h host.Host) func(ctx context.Context, b *home.Bac
 			file, err := h.Bundle(ctx, dir, b.Dir(), s.olderBundles(h))
 			switch {
 			case errors.Is(err, host.ErrNotRepo), errors.Is(err, host.ErrNoCommits):
-			case err != nil:
+			case errors.Is(err, syscall.ENOSPC), ctx.Err() != nil:
 				return fmt.Errorf("keeping the commits of %s: %w", dir, err)
+			case err != nil: // nothing of a clone is changed here
+				h.Warn("the commits of %s are not in the backup: %v", dir, err)
 			default:
 				b.AddBundle(filepath.Base(file))
 			}

@@ -3,6 +3,7 @@ package steps
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,6 +19,9 @@ const (
 	currentHome = "/home/ann/.local/state/home-manager/gcroots/current-home"
 	homeProfile = "/home/ann/.nix-profile"
 )
+
+// managed matches a link into a generation's files.
+var managed = regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|generation)/`)
 
 var (
 	oldGen   = storePath('f', "home-manager-generation")
@@ -66,6 +70,7 @@ func activateHost(t *testing.T, have files) *hosttest.Host {
 		h.Put(name, text)
 	}
 	h.Forget()
+	h.OnBundle = func(string, string, []string) (string, error) { return "", host.ErrNotRepo }
 	profileSetter(t, h)
 	activation(t, h, theGen, theFiles, ".bashrc", ".config/a/b")
 	return h
@@ -99,8 +104,8 @@ func TestWhatIsNotAsTheGenerationHasItIsFound(t *testing.T) {
 		files files
 		want  string
 	}{
-		{"a link is gone", files{"/home/ann/.bashrc": ""}, "link /home/ann/.bashrc"},
-		{"a link into another generation", files{"/home/ann/.bashrc": "-> " + oldFiles + "/.bashrc"}, "relink /home/ann/.bashrc"},
+		{"a link is gone", files{"/home/ann/.bashrc": ""}, "create /home/ann/.bashrc"},
+		{"a link into another generation", files{"/home/ann/.bashrc": "-> " + oldFiles + "/.bashrc"}, "update /home/ann/.bashrc"},
 		{"an edited file", files{"/home/ann/.bashrc": "mine\n"}, "replace /home/ann/.bashrc"},
 		{"a file with the same content", files{"/home/ann/.bashrc": "new bashrc\n"}, ""},
 		{"the packages are gone", files{homeProfile + "/manifest.nix": "[ ]"}, "install " + theGen + "/home-path"},
@@ -160,7 +165,7 @@ func TestEveryCollisionKeepsTheUsersBytes(t *testing.T) {
 			if h.Text("/home/ann/.bashrc") != "new bashrc\n" || h.Text("/home/ann/.config/a/b") != "new b\n" {
 				t.Errorf("not activated:\n%s", h.Tree("/home/ann"))
 			}
-			if w := strings.Join(h.Warnings(), "\n"); !strings.Contains(w, activateStep().backups()) {
+			if w := strings.Join(h.Warnings(), "\n"); !strings.Contains(w, activateStep().backups().Dir) {
 				t.Errorf("nobody was told where they are: %q", w)
 			}
 		})
@@ -290,7 +295,7 @@ func TestWhatCannotBeGivenBackIsNamed(t *testing.T) {
 		return hosttest.Fails(1, "a hook failed")(c)
 	})
 	err := apply(t, h, activateStep())
-	if err == nil || !strings.Contains(err.Error(), activateStep().backups()) || !strings.Contains(err.Error(), "/home/ann/.bashrc") {
+	if err == nil || !strings.Contains(err.Error(), activateStep().backups().Dir) || !strings.Contains(err.Error(), "/home/ann/.bashrc") {
 		t.Errorf("where the user's file is now is not said: %v", err)
 	}
 	keepsAll(t, h, []string{`.bashrc "mine\n"`, `.bashrc "a hook wrote this\n"`})

@@ -63,6 +63,8 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.ChezmoiVersion, "chezmoi-version", "", "`version` of chezmoi to fetch if there is none")
 	f.StringVar(&c.ChezmoiSHA256, "chezmoi-sha256", "", "its .tar.gz's `digest`, if it is not a pinned version")
 	f.StringVar(&c.ChezmoiURL, "chezmoi-url", "", "`URL` of a mirror of chezmoi's releases, or of the .tar.gz")
+	f.BoolVar(&c.Refresh, "refresh", false, "ask chezmoi even if nothing was touched since it was asked: a secret may have changed")
+	f.BoolVar(&c.NoBuild, "no-build", false, "plan: do not build the home to look into it")
 	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
 	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
 	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
@@ -142,6 +144,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.view.Cache = rootCache
 		s.view = s.rootHost()
 	}
+	s.config.Diff = s.opt.dryRun && s.opt.verbose
 	return s.check(cmd)
 }
 
