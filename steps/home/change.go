@@ -276,7 +276,7 @@ func heldName(name string) string {
 func (c Changer) toHold(h host.Host, suppressed []Claim) (held []string, err error) {
 	for _, s := range suppressed {
 		name := c.place(s.Path).String()
-		if _, err := h.Lstat(name); errors.Is(err, fs.ErrNotExist) || isManaged(h, name) {
+		if _, err := h.Lstat(name); s.Owner != HomeManager || errors.Is(err, fs.ErrNotExist) || isManaged(h, name) {
 			continue
 		} else if err != nil {
 			return held, err
@@ -289,7 +289,7 @@ func (c Changer) toHold(h host.Host, suppressed []Claim) (held []string, err err
 // unlink takes the links away that are not wanted.
 func (c Changer) unlink(ctx context.Context, h host.Host, suppressed []Claim) error {
 	for _, s := range suppressed {
-		if isManaged(h, c.place(s.Path).String()) {
+		if s.Owner == HomeManager && isManaged(h, c.place(s.Path).String()) {
 			if err := h.TakeAway(ctx, c.place(s.Path), false); err != nil {
 				return err
 			}
