@@ -417,10 +417,11 @@ func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Und
 	// the next run goes on with the change as if it had not gone wrong.
 	c.write(h, rec) //nolint:errcheck // see above
 	errs := []error{c.unhold(h, rec.Held), c.restore(ctx, h, rec.Runs[0])}
+	activated := rec.Activating && errors.Join(errs...) == nil // else the old one would find what is not its own
 	if undo != nil {
-		errs = append(errs, undo(ctx, rec.Generation, rec.Links, rec.Activating))
+		errs = append(errs, undo(ctx, rec.Generation, rec.Links, activated))
 	}
-	if rec.Activating && errors.Join(errs...) == nil {
+	if activated && errors.Join(errs...) == nil {
 		errs = append(errs, c.restore(ctx, h, rec.Runs[0])) // the old generation's activation is a change, too
 	}
 	if err := errors.Join(errs...); err != nil {
