@@ -74,6 +74,9 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 	var dotfiles []home.Claim
 	z, asked := newChezmoi(v, s.f, s.c, g.out)
 	key := s.dotfilesKey(g)
+	if !asked && len(Skipped(v)) > 0 {
+		v.Remember("skipped", nil)
+	}
 	if p.z = z; asked && (s.c.Refresh || !z.unchanged(v, key)) {
 		if p.look, err = z.look(ctx, v); err != nil {
 			return p, err
