@@ -238,10 +238,13 @@ func (b Backups) lock(ctx context.Context, h host.Host, closed []host.Kept) (err
 
 // save keeps what the moves would lose.
 func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Backup, a About) (*Backup, error) {
-	var some, trees []string
+	var some, trees, absent []string
 	over := "" // as in compare
 	for _, m := range moves {
 		if over != "" && inside(m.Name, over) {
+			if m.verb == put {
+				absent = append(absent, m.Name)
+			}
 			continue
 		}
 		if m.verb == replace && m.Kind == host.KindDir {
@@ -267,7 +270,11 @@ func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Back
 	if err := undo.SaveTree(ctx, trees...); err != nil {
 		return nil, err
 	}
-	return undo, undo.Save(ctx, some...)
+	if err := undo.Save(ctx, some...); err != nil {
+		return nil, err
+	}
+	undo.Absent(absent...)
+	return undo, nil
 }
 
 // verify refuses to begin if what is to be put back is not what was kept.
