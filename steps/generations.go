@@ -130,4 +130,3 @@ func LastChange(v host.View, c Config) (l Cut) {
 	}
 	return l
 }
-
