@@ -34,8 +34,9 @@ type record struct {
 	Wanted     string            `json:"wanted,omitempty"`     // the one that is to be active
 	Links      map[string]string `json:"links,omitempty"`      // links beside the files, as they were; "": none
 	Activating bool              `json:"activating,omitempty"`
-	Held       []string          `json:"held,omitempty"` // files that are moved aside while home-manager links their places
-	Back       bool              `json:"back,omitempty"` // it went wrong and is being taken back
+	Held       []string          `json:"held,omitempty"`   // files that are moved aside while home-manager links their places
+	Back       bool              `json:"back,omitempty"`   // it went wrong and is being taken back
+	Undoes     string            `json:"undoes,omitempty"` // it is a Return, to before this run
 }
 
 const recordVersion = 1
@@ -120,13 +121,13 @@ func (c Changer) write(h host.Host, rec record) error {
 }
 
 // Resume gets a home ready in which a change was cut short: it finishes taking
-// back one that had gone wrong. It is called before the home is looked at.
+// back one that had gone wrong, or that was a Return. It is called before the home is looked at.
 func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
 	rec, ok, err := c.record(h)
 	switch {
 	case err != nil || !ok:
 		return err
-	case rec.Back:
+	case rec.Back, rec.Undoes != "":
 		return c.takeBack(ctx, h, rec, undo)
 	}
 	return c.unhold(h, rec.Held)
@@ -154,6 +155,9 @@ func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	}
 	if err = c.parts(ctx, h, &rec, job); err == nil {
 		err = c.keepModes(h, dirs, opened)
+	}
+	if err == nil {
+		err = c.Backups.done(h, rec.Runs[0], Outcome{Generation: job.Wanted})
 	}
 	if err == nil {
 		return c.done(h)
