@@ -25,8 +25,8 @@ publish() {
 
 # hm PATH [TEXT]: home-manager brings PATH. cz NAME [TEXT]: chezmoi brings what the name
 # in its source says.
-hm() { put "$WORK/flake/files/$1" "${2:-home-manager: $1}"; }
-cz() { put "$WORK/dotfiles/$1" "${2:-chezmoi: $1}"; }
+hm() { put "$WORK/flake/files/$1" "${2:-# home-manager: $1}"; }
+cz() { put "$WORK/dotfiles/$1" "${2:-# chezmoi: $1}"; }
 put() {
 	mkdir -p "$(dirname "$1")"
 	printf '%s\n' "$2" >"$1"
@@ -36,7 +36,7 @@ put() {
 home_of() { echo "$HOSTLAB_WORK/machines/$SCENARIO-$1/disk/home/mitsio"; }
 
 # home NAME: a tree of the home, but for what programs keep for themselves.
-home() { "$LAB/lib/snap" tree "$(home_of "$1")" .cache .local .config/home-manager .config/chezmoi .sudo_as_admin_successful; }
+home() { "$LAB/lib/snap" tree "$(home_of "$1")" .cache .local .config/home-manager .config/chezmoi .nix-defexpr .nix-profile .sudo_as_admin_successful; }
 
 # moved BEFORE AFTER: the paths that are not the same in two trees, and why. Times of
 # directories are none: they change with what is in them.
@@ -97,12 +97,12 @@ PLANT='
 	umask 022
 	mkdir -p .stow .config old-dotfiles/folded/deep old-dotfiles/folded/other old-dotfiles/cz-folded
 	echo "old live" >old-dotfiles/live; ln -s ../old-dotfiles/live .stow/live
-	echo "home-manager: .stow/equal" >old-dotfiles/equal; ln -s ../old-dotfiles/equal .stow/equal
+	echo "# home-manager: .stow/equal" >old-dotfiles/equal; ln -s ../old-dotfiles/equal .stow/equal
 	ln -s ../old-dotfiles/gone .stow/dangling
 	echo mine >old-dotfiles/folded/mine; echo other >old-dotfiles/folded/deep/other; echo more >old-dotfiles/folded/other/more; chmod 700 old-dotfiles/folded/deep
 	ln -s ../old-dotfiles/folded .config/folded
 	echo cz >old-dotfiles/cz-folded/other; ln -s "$HOME/old-dotfiles/cz-folded" .config/cz-folded
-	echo "home-manager: .config/equal" >.config/equal
+	echo "# home-manager: .config/equal" >.config/equal
 	echo old >.config/collide; echo older >.config/collide.backup; echo oldest >.config/collide.hm-backup
 	mkdir -p .config/in-the-way/sub .config/in-the-way/closed
 	echo a >.config/in-the-way/a; ln .config/in-the-way/a .config/in-the-way/sub/a-too; ln .config/in-the-way/a .a-outside
@@ -117,7 +117,7 @@ line"; printf x >"$(printf ".config/in-the-way/\\377")"; attr .config/in-the-way
 	ln -s nowhere .config/dangling
 	ln -s /nix/store/00000000000000000000000000000000-home-manager-files/.config/of-home-manager .config/of-home-manager
 	mkdir -p .config/content; echo 1 >.config/content/1; echo 2 >.config/content/2
-	echo "chezmoi: dot_config/equal-too" >.config/equal-too
+	echo "# chezmoi: dot_config/equal-too" >.config/equal-too
 	echo hard >.hard; ln .hard .hard-too
 	echo setuid >.setuid; chmod 4755 .setuid
 	echo acl >.acl; attr .acl system.posix_acl_access 0200000001000600ffffffff020004000100000004000400ffffffff10000400ffffffff20000000ffffffff
