@@ -157,6 +157,10 @@ func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	if s.c, err = s.c.withRepo(v); err != nil {
 		return nil, err
 	}
+	known := LastDotfiles(v, s.c)
+	if s.c.Dotfiles == "none" && known != "" {
+		return bootstrap.Change{{Verb: "forget", Target: known}}, nil
+	}
 	if s.c.Dotfiles == "" || s.c.Dotfiles == "none" {
 		return nil, bootstrap.Skip("no dotfiles are asked for (--dotfiles REPO)")
 	}
@@ -164,6 +168,9 @@ func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	if !clone {
 		if !exists(v, dir) {
 			return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no directory %s", dir), "name another: --dotfiles REPO; or none: --dotfiles none")
+		}
+		if known != s.c.Dotfiles {
+			return bootstrap.Change{{Verb: "use", Target: dir}}, nil
 		}
 		return nil, nil
 	}
@@ -176,8 +183,16 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if s.c, err = s.c.withRepo(h); err != nil {
 		return err
 	}
-	if err := s.repo().apply(ctx, h); err != nil {
-		return err
+	if s.c.Dotfiles == "none" {
+		if err := h.Remove(dotfilesRecord(s.c)); err != nil {
+			return err
+		}
+		return bootstrap.Skip("no dotfiles are asked for (--dotfiles REPO)")
+	}
+	if _, clone := s.c.DotfilesDir(); clone {
+		if err := s.repo().apply(ctx, h); err != nil {
+			return err
+		}
 	}
 	if err := h.MkdirAll(s.c.State(), 0o700); err != nil {
 		return err

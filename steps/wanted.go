@@ -93,10 +93,6 @@ func (s homeActivate) actions(v host.View, items []home.Item) (change bootstrap.
 			continue // is no change, or goes without saying
 		}
 		a := bootstrap.Action{Verb: string(i.Verb), Target: filepath.Join(s.c.Home, i.Path), Owner: string(i.Claim.Owner), Source: i.Claim.Source, Was: i.Was}
-		switch {
-		case i.Verb == home.Replace || i.Verb == home.Delete && i.Was != "":
-			a.Reason = "what is there is kept in " + s.backups().Dir
-		}
 		if s.c.Diff {
 			a.Diff = s.diff(v, i)
 		}

@@ -158,13 +158,13 @@ func (c Changer) keepModes(h host.Host, dirs []host.Kept) error {
 }
 
 // backUp copies all that the job changes. It returns the backup's name, and the
-// directories that what is changed is in.
-func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, dirs []host.Kept, err error) {
+// directories on the way to what is changed.
+func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, on []host.Kept, err error) {
 	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: job.Reason, Generation: job.Generation})
 	if err != nil {
 		return "", nil, err
 	}
-	var some, trees, absent []string
+	var some, dirs, trees, absent []string
 	for _, item := range job.Items {
 		if item.Verb == Replace || item.Verb == Delete {
 			trees = append(trees, item.Path)
@@ -175,6 +175,8 @@ func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, 
 		switch {
 		case item.Verb == Create && below: // or it is in the tree
 			absent = append(absent, item.Path)
+		case item.Verb == Create && item.Claim.Kind == Dir:
+			dirs = append(dirs, item.Path)
 		case item.Verb == Create || item.Verb == Update:
 			some = append(some, item.Path)
 		}
@@ -183,6 +185,9 @@ func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, 
 		return "", nil, err
 	}
 	if err := b.Save(ctx, append(some, job.Also...)...); err != nil {
+		return "", nil, err
+	}
+	if err := b.SaveDirs(ctx, dirs...); err != nil {
 		return "", nil, err
 	}
 	b.Absent(absent...)
@@ -239,7 +244,8 @@ func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backu
 // what chezmoi makes of it may begin with what it is.
 func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 	for _, i := range items {
-		if i.Verb == Replace && !(i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file") {
+		plain := strings.HasSuffix(i.Was, "file") && i.Was != "special file"
+		if i.Verb == Replace && (i.Claim.Kind != File || !plain) {
 			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
 				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
 			}
