@@ -49,7 +49,7 @@ type Job struct {
 	Links      map[string]string // links that the parts change beside the items, as they are now
 	Items      []Item            // of Preview
 	Also       []string          // other paths below the home that the parts write
-	Suppressed []Claim           // home-manager's that are not wanted although its generation has them
+	Suppressed []Claim           // not wanted; home-manager's, its generation has all the same
 
 	Save     func(ctx context.Context, b *Backup) error // puts more into the backup; may be nil
 	Sealed   func(dir string)                           // told where the backup is, before anything is changed; may be nil
@@ -290,7 +290,7 @@ func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) e
 	if err := job.Activate(ctx); err != nil {
 		return err
 	}
-	if err := c.unlink(ctx, h, job.Suppressed); err != nil {
+	if err := c.unlink(ctx, h, job.Suppressed, rec.Held); err != nil {
 		return err
 	}
 	if err := c.unhold(h, rec.Held); err != nil {
@@ -349,26 +349,58 @@ func Shown(name string) string {
 	return name
 }
 
-// toHold are the files that have to be out of the way of links that are not wanted.
+// toHold is what has to be out of the way of links that are not wanted: what is in
+// their places, or what is no directory on the way there.
 func (c Changer) toHold(h host.Host, suppressed []Claim) (held []string, err error) {
 	for _, s := range suppressed {
-		name := c.place(s.Path).String()
-		if _, err := h.Lstat(name); s.Owner != HomeManager || errors.Is(err, fs.ErrNotExist) || isManaged(h, name) {
+		if s.Owner != HomeManager {
 			continue
-		} else if err != nil {
-			return held, err
 		}
-		held = append(held, name)
+		for _, path := range append(parents(s.Path)[1:], s.Path) {
+			name := c.place(path).String()
+			info, err := h.Lstat(name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err != nil:
+				return held, err
+			case slices.Contains(held, name):
+			case info.IsDir() && path != s.Path:
+				continue
+			case !isManaged(h, name):
+				held = append(held, name)
+			}
+			break
+		}
 	}
 	return held, nil
 }
 
-// unlink takes the links away that are not wanted.
-func (c Changer) unlink(ctx context.Context, h host.Host, suppressed []Claim) error {
+// unlink takes the links away that are not wanted, and directories that were made
+// for them in the places of what is held.
+func (c Changer) unlink(ctx context.Context, h host.Host, suppressed []Claim, held []string) error {
 	for _, s := range suppressed {
-		if s.Owner == HomeManager && isManaged(h, c.place(s.Path).String()) {
+		if s.Owner != HomeManager {
+			continue
+		}
+		if isManaged(h, c.place(s.Path).String()) {
 			if err := h.TakeAway(ctx, c.place(s.Path), false); err != nil {
 				return err
+			}
+		}
+		below := false
+		for _, dir := range parents(s.Path)[1:] {
+			below = below || slices.Contains(held, c.place(dir).String())
+		}
+		for dir := parentOf(s.Path); below && dir != "."; dir = parentOf(dir) {
+			name := c.place(dir).String()
+			if entries, err := h.ReadDir(name); err != nil || len(entries) > 0 {
+				break
+			}
+			if err := h.TakeAway(ctx, c.place(dir), false); err != nil {
+				return err
+			}
+			if slices.Contains(held, name) {
+				break
 			}
 		}
 	}
