@@ -219,7 +219,7 @@ func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, wants
 	if err := job.Activate(ctx); err != nil {
 		return err
 	}
-	if err := c.unlink(ctx, h, foreign); err != nil {
+	if err := c.unlink(ctx, h, foreign, rec.Held); err != nil {
 		return err
 	}
 	if err := c.unhold(h, rec.Held); err != nil {
