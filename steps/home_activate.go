@@ -203,7 +203,7 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	return s.changer().Do(ctx, h, home.Job{
 		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
 		Generation: s.c.activeGeneration(h), Wanted: g.out,
-		Links: s.links(h), Items: p.items, Suppressed: p.suppressed,
+		Links: s.links(h), Items: p.items, Suppressed: p.notLinked(),
 		Also: p.also(h), Save: s.bundles(h), Sealed: func(dir string) { p.tell(h, dir) },
 		Chezmoi:  p.applyDotfiles(h),
 		Try:      func(ctx context.Context) error { return s.try(ctx, h, g) },
@@ -227,6 +227,11 @@ func (p preview) tell(h host.Host, dir string) {
 	if n > most {
 		h.Warn("%d more were in the way and are kept in %s: movein backups list %s", n-most, dir, filepath.Base(dir))
 	}
+}
+
+// notLinked are the claims of home-manager's that are not wanted.
+func (p preview) notLinked() []home.Claim {
+	return slices.DeleteFunc(slices.Clone(p.suppressed), func(c home.Claim) bool { return c.Owner != home.HomeManager })
 }
 
 // also are files of chezmoi's own that it changes when it applies.
@@ -254,12 +259,17 @@ func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
 	var leave []string
 	for _, i := range p.items {
 		if i.Verb == home.Keep {
-			leave = append(leave, i.Path)
+			leave = append(leave, i.Claim.Path)
 		}
 	}
 	for _, c := range p.suppressed {
 		if c.Owner == home.Chezmoi {
 			leave = append(leave, c.Path)
+		}
+	}
+	for path, owner := range p.c.Ownership {
+		if owner == "through" {
+			p.look.through = append(p.look.through, path)
 		}
 	}
 	return func(ctx context.Context) error { return p.z.apply(ctx, h, p.look, leave) }

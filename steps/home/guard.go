@@ -43,11 +43,19 @@ func clash(outer, inner Claim) bool {
 }
 
 // Settle applies what the user said about who owns what: a path and all below it
-// is the named owner's. What others claim there is suppressed.
+// is the named owner's. What others claim there is suppressed, but for directories
+// that the owner can have, too.
 func Settle(claims []Claim, ownership map[string]Owner) (kept, suppressed []Claim) {
+	taken := map[string]bool{} // by an owner, for something else than a directory
+	for _, c := range claims {
+		if c.Kind != Dir && ownerOf(c.Path, ownership) == c.Owner {
+			taken[c.Path] = true
+		}
+	}
 	for _, c := range claims {
 		owner := ownerOf(c.Path, ownership)
-		if owner == "" || owner == c.Owner || c.Kind == Dir {
+		shared := c.Kind == Dir && !taken[c.Path] && !slices.ContainsFunc(parents(c.Path), func(dir string) bool { return taken[dir] })
+		if owner == "" || owner == c.Owner || shared {
 			kept = append(kept, c)
 		} else {
 			suppressed = append(suppressed, c)
