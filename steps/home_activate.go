@@ -160,6 +160,16 @@ func (s homeActivate) changer() home.Changer {
 	return home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
 }
 
+// Unfinished refuses what may not be done while a change of the home is cut short:
+// its backups are needed to take it back.
+func Unfinished(v host.Files, c Config) error {
+	_, cut, err := homeActivate{c: c}.changer().CutShort(v)
+	if err == nil && cut {
+		err = bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and its backups are needed to take it back"), "finish it first: movein apply")
+	}
+	return err
+}
+
 // rememberSkipped keeps the names of what could not be applied, for the summary.
 func (s homeActivate) rememberSkipped(v host.View, l *chezmoiLook) {
 	names := []string{}
