@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"movein/bootstrap"
+	"movein/steps"
 	"movein/steps/home"
 )
 
@@ -71,6 +72,9 @@ func (s *session) prune(cmd *cobra.Command, p pruning) error {
 		}
 	}
 	defer unlock()
+	if err := steps.Unfinished(s.view, s.config); err != nil {
+		return err
+	}
 	runs, _, err := b.List(s.view)
 	if err != nil {
 		return err
