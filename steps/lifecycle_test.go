@@ -205,6 +205,7 @@ func TestUninstallTakesPackagesUnitsAndGenerationsAway(t *testing.T) {
 	h := activateHost(t, files{"/home/ann/.bashrc": "!0600 mine\n", theFiles + "/.config/systemd/user/sync.timer": "[Timer]", theFiles + "/.config/systemd/user/at@.service": "[Service]"})
 	activation(t, h, theGen, theFiles, ".bashrc", ".config/a/b", ".config/systemd/user/sync.timer", ".config/systemd/user/at@.service")
 	before := h.Tree("/home/ann/.bashrc", "/home/ann/.config")
+	h.Put(profiles+"/home-manager-5-link", "-> "+storePath('o', "home-manager-generation"))
 	converges(t, h, activateStep())
 	h.Forget()
 	h.OnQuery("systemctl --user is-system-running", hosttest.Says("running\n"))
@@ -229,6 +230,9 @@ func TestUninstallTakesPackagesUnitsAndGenerationsAway(t *testing.T) {
 			t.Errorf("%s is there still", name)
 		}
 	}
+	if !exists(h, profiles+"/home-manager-5-link") {
+		t.Error("a generation that is not movein's is gone")
+	}
 	inOrder(t, h.Calls(), "run systemctl --user stop sync.timer", "run systemctl --user daemon-reload", "run "+defaultProfile+"/bin/nix-env --uninstall")
 	again, err := PlanUninstall(context.Background(), h.View(), testFacts(), testConfig(), false)
 	if err != nil || len(again.Change) > 0 {
@@ -250,4 +254,41 @@ func TestUninstallGivesTheGenerationOfBeforeBack(t *testing.T) {
 	if testConfig().activeGeneration(h) != oldGen || exists(h, profiles+"/home-manager-1-link") || exists(h, activateStep().backups().Dir) || h.Text("/home/ann/.bashrc") != "old bashrc\n" {
 		t.Errorf("home:\n%s", h.Tree("/home/ann"))
 	}
+}
+
+// The lock file of an update that nobody has committed yet is no reason to complain, nor to refuse another update.
+func TestTheLockOfAnUpdateIsKnownAsSuch(t *testing.T) {
+	const lock = "/home/ann/.config/home-manager/flake.lock"
+	h := buildHost(t, files{lock: "{}"})
+	h.On(defaultProfile+"/bin/nix flake update ", func(host.Cmd) (host.Result, error) {
+		h.Put(lock, `{"new": 1}`)
+		return host.Result{}, nil
+	})
+	u, err := NewUpdate(context.Background(), h, testFacts(), testConfig(), nil)
+	if err == nil {
+		err = u.Lock(context.Background(), h)
+	}
+	if err == nil {
+		err = u.Keep(context.Background(), h)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := cleanRepo()
+	repo.Dirty = []string{"flake.lock"}
+	h.OnRepo = func(string) (host.Repo, error) { return repo, nil }
+	h.OnTip = func(host.Remote) (host.Tip, error) { return host.Tip{Branch: repo.Branch, Commit: repo.Commit}, nil }
+	step := homeRepo{testFacts(), testConfig()}
+	if _, err := plan(t, h, step); err != nil || len(h.Warnings()) > 0 {
+		t.Errorf("%v, %q", err, h.Warnings())
+	}
+	if _, err := NewUpdate(context.Background(), h, testFacts(), testConfig(), nil); err != nil {
+		t.Error(err)
+	}
+	h.Put(lock, "edited")
+	if _, err := plan(t, h, step); err != nil || len(h.Warnings()) != 1 {
+		t.Errorf("%v, %q", err, h.Warnings())
+	}
+	_, err = NewUpdate(context.Background(), h, testFacts(), testConfig(), nil)
+	refuses(t, err, bootstrap.ExitRefused, "flake.lock")
 }
