@@ -1,5 +1,6 @@
 # Shared by the scenarios about the home: a home flake and dotfiles of their own, what may be
-# in a home before, and what a home is. After lib.sh. shellcheck shell=bash
+# in a home before, and what a home is. After lib.sh.
+# shellcheck shell=bash
 WORK=$(mktemp -d "$HOSTLAB_WORK/$SCENARIO-XXXXXX")
 trap 'clean "$WORK"' EXIT
 MIRROR=$WORK/mirror

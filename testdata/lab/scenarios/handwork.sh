@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # chezmoi and home-manager's own activation run by hand between two runs: what they did is the owner's own, no run fights it or keeps copies of it.
-# shellcheck disable=SC2016 # what stands in single quotes is for the shell of the host
+# shellcheck disable=SC2016,SC2088 # what stands in single quotes is for the shell of the host
 . "$(dirname "$0")/lib.sh"
 . "$LAB/lib/home.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A home with everything that tools trip over, applied to: backups restore gives each thing back as it was, also after a kill; what fails on the way leaves the home as it was.
-# shellcheck disable=SC2016 # what stands in single quotes is for the shell of the host
+# shellcheck disable=SC2016,SC2088 # what stands in single quotes is for the shell of the host
 . "$(dirname "$0")/lib.sh"
 . "$LAB/lib/home.sh"
 
@@ -40,6 +40,7 @@ echo 'echo "the hook is broken" >&2; exit 3' >>"$hook"
 publish
 exits 1 on a "$APPLY"
 says "the hook is broken"
+says '.of-root: owner 0:0' # what only root could give back is told
 ok "a failing activation leaves the home as it was" same_as "$WORK/before" a
 ok "and no generation is active" on a '[ ! -e ~/.local/state/nix/profiles/home-manager ] && [ ! -e ~/.local/state/home-manager/gcroots/current-home ] && [ ! -e ~/.local/state/movein/change.json ]'
 cp "$WORK/hook" "$hook"
