@@ -45,6 +45,16 @@ quiet "after chezmoi add"
 on a 'printf "# changed\n" >~/.local/share/chezmoi/dot_config/three; chezmoi apply --no-tty'
 quiet "after an edit of the source and chezmoi apply"
 
+# -- one byte changed, and the time set back
+for file in .config/three .bashrc; do
+	on a "f=~/$file; t=\$(stat -c %y \$f); cp \$f /tmp/was; printf X | dd of=\$f bs=1 seek=1 conv=notrunc status=none; touch -d \"\$t\" \$f; [ \"\$t\" = \"\$(stat -c %y \$f)\" ] && ! cmp -s \$f /tmp/was"
+	exits 2 on a '/run/lab/movein plan --detailed-exitcode'
+	exits 0 on a '/run/lab/movein apply --json'
+	ok "one changed byte in $file with its time set back is found and mended" on a "cmp ~/$file /tmp/was"
+	ok "and kept" grep -q "$file" <<<"$(kept)"
+	quiet "after one changed byte"
+done
+
 # -- an edit of the source that nobody applied: the file is chezmoi's own, it is no loss
 on a 'printf "# changed again\n" >~/.local/share/chezmoi/dot_config/three'
 exits 0 on a '/run/lab/movein plan --json'
