@@ -34,9 +34,10 @@ type record struct {
 	Wanted     string            `json:"wanted,omitempty"`     // the one that is to be active
 	Links      map[string]string `json:"links,omitempty"`      // links beside the files, as they were; "": none
 	Activating bool              `json:"activating,omitempty"`
-	Held       []string          `json:"held,omitempty"`   // files that are moved aside while home-manager links their places
-	Back       bool              `json:"back,omitempty"`   // it went wrong and is being taken back
-	Undoes     string            `json:"undoes,omitempty"` // it is a Return, to before this run
+	Held       []string          `json:"held,omitempty"`    // files that are moved aside while home-manager links their places
+	Unfolds    []unfold          `json:"unfolds,omitempty"` // links that stand for what a directory held that was one link
+	Back       bool              `json:"back,omitempty"`    // it went wrong and is being taken back
+	Undoes     string            `json:"undoes,omitempty"`  // it is a Return, to before this run
 }
 
 const recordVersion = 1
@@ -130,7 +131,7 @@ func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
 	case rec.Back, rec.Undoes != "":
 		return c.takeBack(ctx, h, rec, undo)
 	}
-	return c.unhold(h, rec.Held)
+	return errors.Join(c.unhold(h, rec.Held), c.unfoldAgain(h, rec.Unfolds), c.removeTemporary(ctx, h, rec.Runs))
 }
 
 // Do makes the change. Nothing is changed if the backup cannot be made.
@@ -150,6 +151,7 @@ func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
 		rec = record{Generation: job.Generation, Links: job.Links}
 	}
 	rec.Runs, rec.Wanted = append(rec.Runs, run), job.Wanted
+	rec.Unfolds = append(rec.Unfolds, unfolds(job.Items)...)
 	if err := c.write(h, rec); err != nil {
 		return bootstrap.Hint(err, "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
@@ -458,7 +460,7 @@ func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Und
 	// A disk may be full: it is taken back all the same, and if that is cut short,
 	// the next run goes on with the change as if it had not gone wrong.
 	c.write(h, rec) //nolint:errcheck // see above
-	errs := []error{c.unhold(h, rec.Held), c.restore(ctx, h, rec.Runs[0])}
+	errs := []error{c.unhold(h, rec.Held), c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
 	activated := rec.Activating && errors.Join(errs...) == nil // else the old one would find what is not its own
 	if undo != nil {
 		errs = append(errs, undo(ctx, rec.Generation, rec.Links, activated))

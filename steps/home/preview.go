@@ -192,7 +192,7 @@ func (p *preview) look(c Claim) (placed, error) {
 		if err != nil {
 			return 0, err
 		}
-		p.add(Replace, "folded parent directory", c)
+		p.add(Replace, foldedDir, c)
 		return missing, p.unfold(c.Owner, c.Path, target, "")
 	}
 	was, err := p.was(c.Path, info)
@@ -208,6 +208,9 @@ func (p *preview) isDir(path string) bool {
 	_, err := p.v.ReadDir(p.name(path))
 	return err == nil
 }
+
+// foldedDir is what a directory is that is a link to one.
+const foldedDir = "folded parent directory"
 
 // unfold keeps in sight what a directory held that was one link to target: it
 // becomes a directory, with a link for each thing that is in target and not wanted

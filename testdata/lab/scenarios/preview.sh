@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A home with everything that tools trip over: plan names each and changes nothing, apply changes what plan named and nothing else; what two owners claim is refused until it is settled.
-# shellcheck disable=SC2016 # what stands in single quotes is for the shell of the host
+# shellcheck disable=SC2016,SC2088 # what stands in single quotes is for the shell of the host
 . "$(dirname "$0")/lib.sh"
 . "$LAB/lib/home.sh"
 
