@@ -82,7 +82,7 @@ func TestARollbackThatFailsChangesNothing(t *testing.T) {
 	if after := h.Tree("/home/ann/.bashrc", "/home/ann/.config", profiles); after != before {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
-	if testConfig().activeGeneration(h) != theGen || activateStep().changer().CutShort(h) {
+	if _, cut, err := activateStep().changer().CutShort(h); testConfig().activeGeneration(h) != theGen || cut || err != nil {
 		t.Error("it is not as it was")
 	}
 	nothingToDo(t, h, activateStep())
