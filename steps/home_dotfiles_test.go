@@ -756,3 +756,52 @@ func TestADirectoryThatAHookClosedStaysClosed(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
+
+// A file that is held aside comes back whether the activation fails or is killed.
+func TestAHeldFileComesBack(t *testing.T) {
+	mine := "!0600 my bashrc\n"
+	fresh := func() *fakeDots {
+		d := dotsHost(t, files{"/home/ann/.bashrc": mine}, files{".vimrc": "v\n"}, nil)
+		return d
+	}
+	step := dotsStep(owned("chezmoi", ".bashrc"))
+	back := func(h *hosttest.Host) {
+		t.Helper()
+		if !isThere(t, h, "/home/ann/.bashrc", mine) || strings.Contains(h.Tree("/home/ann"), "held-by-movein") {
+			t.Error(h.Tree("/home/ann"))
+		}
+	}
+	d := fresh()
+	before := userTree(d.h)
+	d.at("activation", hosttest.Fails(1, "it broke\n"))
+	refuses(t, apply(t, d.h, step), bootstrap.ExitFailed, "it broke")
+	same(t, d.h, before)
+	for _, moment := range moments[1:] {
+		d := fresh()
+		d.at(moment, func(c host.Cmd) (host.Result, error) {
+			d.h.Fail = func(string, string) error { return fmt.Errorf("killed") }
+			return hosttest.Fails(137, "killed")(c)
+		})
+		if err := step.Apply(t.Context(), d.h, nil); err == nil {
+			t.Error("nobody was killed")
+		}
+		d.h.Fail = nil
+		activation(t, d.h, theGen, theFiles, ".bashrc", ".config/a/b")
+		converges(t, d.h, step)
+		back(d.h)
+	}
+}
+
+// What the old generation's activation does while a change is taken back is no loss either.
+func TestTheHomeIsAsItWasAlsoAfterTheOldGenerationIsActivatedAgain(t *testing.T) {
+	h := activateHost(t, nil)
+	hadOld(t, h)
+	_ = h.Remove("/home/ann/.bashrc") // the user does not want it
+	before := userTree(h)
+	breaks(t, h, false)
+	activation(t, h, oldGen, oldFiles, ".bashrc")
+	refuses(t, apply(t, h, activateStep()), bootstrap.ExitFailed, "a hook failed")
+	if after := userTree(h); withoutLines(after, homeProfile) != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
