@@ -160,6 +160,16 @@ func (s homeActivate) changer() home.Changer {
 	return home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
 }
 
+// Unfinished refuses what may not be done while a change of the home is cut short:
+// its backups are needed to take it back.
+func Unfinished(v host.Files, c Config) error {
+	_, cut, err := homeActivate{c: c}.changer().CutShort(v)
+	if err == nil && cut {
+		err = bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and its backups are needed to take it back"), "finish it first: movein apply")
+	}
+	return err
+}
+
 // rememberSkipped keeps the names of what could not be applied, for the summary.
 func (s homeActivate) rememberSkipped(v host.View, l *chezmoiLook) {
 	names := []string{}
@@ -203,7 +213,7 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	return s.changer().Do(ctx, h, home.Job{
 		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
 		Generation: s.c.activeGeneration(h), Wanted: g.out,
-		Links: s.links(h), Items: p.items, Suppressed: p.suppressed,
+		Links: s.links(h), Items: p.items, Suppressed: p.notLinked(),
 		Also: p.also(h), Save: s.bundles(h), Sealed: func(dir string) { p.tell(h, dir) },
 		Chezmoi:  p.applyDotfiles(h),
 		Try:      func(ctx context.Context) error { return s.try(ctx, h, g) },
@@ -227,6 +237,11 @@ func (p preview) tell(h host.Host, dir string) {
 	if n > most {
 		h.Warn("%d more were in the way and are kept in %s: movein backups list %s", n-most, dir, filepath.Base(dir))
 	}
+}
+
+// notLinked are the claims of home-manager's that are not wanted.
+func (p preview) notLinked() []home.Claim {
+	return slices.DeleteFunc(slices.Clone(p.suppressed), func(c home.Claim) bool { return c.Owner != home.HomeManager })
 }
 
 // also are files of chezmoi's own that it changes when it applies.
@@ -254,12 +269,17 @@ func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
 	var leave []string
 	for _, i := range p.items {
 		if i.Verb == home.Keep {
-			leave = append(leave, i.Path)
+			leave = append(leave, i.Claim.Path)
 		}
 	}
 	for _, c := range p.suppressed {
 		if c.Owner == home.Chezmoi {
 			leave = append(leave, c.Path)
+		}
+	}
+	for path, owner := range p.c.Ownership {
+		if owner == "through" {
+			p.look.through = append(p.look.through, path)
 		}
 	}
 	return func(ctx context.Context) error { return p.z.apply(ctx, h, p.look, leave) }

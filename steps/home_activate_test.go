@@ -391,6 +391,22 @@ func TestAFailedRestoreIsToldAndMadeGoodByTheNextRun(t *testing.T) {
 	keepsAll(t, h, had)
 }
 
+func TestTakingBackThatWasCutShortIsFinishedFirst(t *testing.T) {
+	h := activateHost(t, files{"/home/ann/.config/a/b": "my b\n"})
+	hadOld(t, h)
+	breaks(t, h, false)
+	h.Fail = denied("putback", "/home/ann/.config/a/b", syscall.EIO)
+	if err := apply(t, h, activateStep()); err == nil {
+		t.Error("no error")
+	}
+	h.Fail = nil
+	h.Forget()
+	h.On(oldGen+"/activate --driver-version 1", hosttest.Says(""))
+	activation(t, h, theGen, theFiles, ".bashrc", ".config/a/b")
+	converges(t, h, activateStep())
+	inOrder(t, h.Log(), "putback /home/ann/.config/a/b", "run "+oldGen+"/activate", "remove /home/ann/.local/state/movein/change.json", "takeaway /home/ann/.config/a/b", "run "+theGen+"/activate")
+}
+
 func TestWhatAHookWroteIsNotLostByTakingBack(t *testing.T) {
 	for _, had := range []files{{"/home/ann/.bashrc": "mine\n"}, {}} {
 		for _, wrote := range []string{"a hook wrote this\n", "-> /srv/bashrc"} {

@@ -28,11 +28,15 @@ func (homeRepo) Info() bootstrap.Info {
 
 func (s homeRepo) repo() repo {
 	dir, _ := s.c.HomeDir()
-	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline}
+	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline,
+		updated: func(ctx context.Context, v host.View) bool { return updatedHere(ctx, v, s.c) }}
 }
 
 func (s homeRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	dir, clone := s.c.HomeDir()
+	if readUpdate(v, s.c).Trying {
+		return bootstrap.Change{{Verb: "restore", Target: filepath.Join(dir, lockFile), Reason: "an update was cut short"}}, nil
+	}
 	if s.c.HomeRepo == Starter {
 		return s.planStarter(v, dir)
 	}
@@ -73,6 +77,12 @@ func unseenNix(ctx context.Context, v host.View, dir string) (unseen []string) {
 }
 
 func (s homeRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	if err := RestoreLock(ctx, h, s.c); err != nil {
+		return err
+	}
+	if change, err := s.Plan(ctx, h); err != nil || len(change) == 0 {
+		return err
+	}
 	if s.c.HomeRepo == Starter {
 		return s.writeStarter(h)
 	}

@@ -47,7 +47,7 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, u
 		return w, nil, err
 	}
 	w.Dropped, err = s.dropped(v, g, unfinished)
-	for _, c := range suppressed { // its link is not to stay, whether or not another is to come there
+	for _, c := range suppressed { // home-manager's link is not to stay, whether or not another is to come there
 		if c.Owner == home.HomeManager {
 			w.Dropped = append(w.Dropped, c)
 		}
@@ -62,7 +62,7 @@ func (s homeActivate) unsettled(conflicts []home.Conflict) error {
 	}
 	var lines []string
 	for _, c := range conflicts {
-		lines = append(lines, fmt.Sprintf("~/%s: %s (%s) and %s (%s)", c.Inner.Path, c.Inner.Owner, c.Inner.Source, c.Outer.Owner, c.Outer.Source))
+		lines = append(lines, fmt.Sprintf("%s: %s (%s) and %s (%s)", home.Shown("~/"+c.Inner.Path), c.Inner.Owner, c.Inner.Source, c.Outer.Owner, c.Outer.Source))
 	}
 	const shown = 10
 	if more := len(lines) - shown; more > 0 {
@@ -140,7 +140,7 @@ func (s homeActivate) diff(v host.View, i home.Item) string {
 func edited(items []home.Item) (out []string) {
 	for _, i := range items {
 		if i.Claim.Last != nil && (strings.HasPrefix(i.Was, "edited ") || i.Was == "deleted") {
-			out = append(out, "~/"+i.Path)
+			out = append(out, home.Shown("~/"+i.Claim.Path))
 		}
 	}
 	return out

@@ -48,8 +48,16 @@ next "movein apply" makes the home what your home repo says again.`,
 // summarized runs a command that changes something. With --json its last line is the
 // summary, also after an error.
 func (s *session) summarized(cmd *cobra.Command, run func(ctx context.Context) (changed bool, err error)) error {
+	return s.summarizedIf(cmd, func() bool { return true }, run)
+}
+
+// summarizedIf is summarized, but a run that went well has its summary only if it is the end.
+func (s *session) summarizedIf(cmd *cobra.Command, end func() bool, run func(ctx context.Context) (changed bool, err error)) error {
 	start := time.Now()
 	changed, err := run(cmd.Context())
+	if err == nil && !end() {
+		return nil
+	}
 	if code, ok := errors.AsType[exitStatus](err); ok {
 		return s.end(start, bootstrap.Summary{Changed: changed, ExitCode: int(code)}, "", err)
 	}

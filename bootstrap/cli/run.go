@@ -109,7 +109,12 @@ func (s *session) listSteps(cmd *cobra.Command, args []string) error {
 // last event is the summary.
 func (s *session) apply(cmd *cobra.Command, args []string) error {
 	start := time.Now()
-	err := s.load(cmd, args, true)
+	return s.applyNow(cmd, start, s.load(cmd, args, true), nil)
+}
+
+// applyNow is apply once the settings are known, or err because they are not.
+// After it, whatever came of it, after is called; it may be nil.
+func (s *session) applyNow(cmd *cobra.Command, start time.Time, err error, after func() error) error {
 	sink, closeLog, serr := s.sink()
 	defer closeLog()
 	if err == nil {
@@ -118,6 +123,9 @@ func (s *session) apply(cmd *cobra.Command, args []string) error {
 	var out bootstrap.Outcome
 	if err == nil {
 		out, err = s.run(cmd.Context(), sink)
+	}
+	if after != nil {
+		err = errors.Join(err, after())
 	}
 	sum := s.summary(cmd.Context(), out, err)
 	sum.DurationMS = time.Since(start).Milliseconds()

@@ -308,8 +308,8 @@ func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backu
 // what chezmoi makes of it may begin with what it is.
 func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 	for _, i := range items {
-		plain := strings.HasSuffix(i.Was, "file") && i.Was != "special file"
-		if i.Verb == Replace && (i.Claim.Kind != File || !plain) {
+		plain := i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file"
+		if i.Verb == Replace && !plain {
 			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
 				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
 			}

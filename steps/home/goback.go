@@ -190,13 +190,13 @@ func (c Changer) UnderWay() error {
 }
 
 // reactivate has the generation activated without losing what is in the place of
-// its links: that was so then, or was made so since.
+// its links: that was so then, or was made so since. Links that were not there then
+// are taken away again.
 func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, wants map[string]wanted, job Return) error {
 	var foreign []Claim
 	for _, claim := range job.Claims {
 		name := c.place(claim.Path).String()
-		_, err := h.Lstat(name)
-		if _, ours := wants[claim.Path]; (err == nil || ours) && !isManaged(h, name) {
+		if _, err := h.Lstat(name); err == nil && !isManaged(h, name) {
 			foreign = append(foreign, claim)
 		}
 	}

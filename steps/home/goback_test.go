@@ -273,3 +273,60 @@ func TestRunsThatWerePrunedAreKnown(t *testing.T) {
 		t.Errorf("%v, %v", removed, err)
 	}
 }
+
+func TestARollbackLeavesWhatTheUserPutInAPlaceOfALinkSince(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := os.RemoveAll(w.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	do := func(from, to string, gen map[string]string) moment {
+		d := wish{gen: gen}
+		if err := c.Do(t.Context(), host.Real{}, Job{Generation: from, Wanted: to, Items: w.preview(t, d),
+			Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+			t.Fatal(err)
+		}
+		return w.moment(t, to)
+	}
+	one := do("", "g1", map[string]string{"a": "x"})
+	do("g1", "g2", map[string]string{"a": "x", "b": "x"})
+	if err := os.Remove(filepath.Join(w.dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(w.dir, "a"), "mine", 0o600)
+	if err := w.back(c, host.Real{}, c.steps(t)[1], one, "g2", nil); err != nil {
+		t.Fatal(err)
+	}
+	if now := look(t, w.dir); len(now) != 1 || now["a"] != `-rw------- "mine"` {
+		t.Error(describe(now))
+	}
+}
+
+func TestStepsAreWhatIsNotTakenBack(t *testing.T) {
+	run := func(name, undoes string) Run {
+		return Run{Manifest: Manifest{Run: name}, Done: &Outcome{Undoes: undoes}}
+	}
+	failed := Run{Manifest: Manifest{Run: "3"}}
+	for _, test := range []struct {
+		runs []Run
+		want string
+	}{
+		{nil, ""},
+		{[]Run{run("1", ""), run("2", ""), failed}, "12"},
+		{[]Run{run("1", ""), run("2", ""), failed, run("4", "2")}, "1"},
+		{[]Run{run("1", ""), run("2", ""), run("4", "2"), run("5", "1")}, ""},
+		{[]Run{run("1", ""), run("2", ""), run("4", "1"), run("5", "4")}, "12"},
+		{[]Run{run("1", ""), run("2", ""), run("4", "2"), run("5", "")}, "15"},
+		{[]Run{run("1", ""), run("3", ""), run("4", "2"), run("5", "")}, "15"}, // 2 was pruned
+	} {
+		got := ""
+		for _, s := range Steps(test.runs) {
+			got += s.Run
+		}
+		if got != test.want {
+			t.Errorf("steps %q, not %q", got, test.want)
+		}
+	}
+}

@@ -193,7 +193,7 @@ func TestPreviewGoesThroughLinksOnlyWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "data/f mine", "a -> data")
 	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
-	if err != nil || render(items) != "replace a/f (file)" {
+	if err != nil || render(items) != "replace data/f (file)" {
 		t.Errorf("%s, %v", render(items), err)
 	}
 }
