@@ -55,7 +55,8 @@ func (c Changer) unfoldAgain(h host.Host, links []unfold) error {
 }
 
 // removeTemporary removes the files that a chezmoi which was killed was writing: it
-// writes .NAMEnumber beside NAME, then renames that (github.com/google/renameio).
+// writes .NAMEnumber in the directory where it wrote first, then renames that
+// (github.com/google/renameio, and chezmoi's internal/chezmoi/realsystem_unix.go).
 // Only those are meant that are newer than the backup that was made before.
 func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string) error {
 	if len(runs) == 0 {
@@ -65,13 +66,13 @@ func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string
 	if err != nil {
 		return err
 	}
-	names := map[string][]string{} // of a directory
+	dirs, bases := map[string]bool{}, map[string]bool{}
 	for _, e := range first.Entries {
 		if !e.Parent {
-			names[parentOf(e.Name)] = append(names[parentOf(e.Name)], filepath.Base(e.Name))
+			dirs[parentOf(e.Name)], bases[filepath.Base(e.Name)] = true, true
 		}
 	}
-	for dir, bases := range names {
+	for dir := range dirs {
 		entries, err := h.ReadDir(c.place(dir).String())
 		if err != nil {
 			continue // there is no such directory: nothing is in it
@@ -90,13 +91,12 @@ func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string
 }
 
 // temporary reports whether name is one of bases on its way.
-func temporary(name string, bases []string) bool {
-	stem := strings.TrimRight(name, "0123456789")
-	if len(name)-len(stem) < 6 { // of a random number of 64 bits
-		return false
-	}
-	for _, base := range bases {
-		if number, ok := strings.CutPrefix(name, "."+base); ok && strings.Trim(number, "0123456789") == "" && number != "" {
+func temporary(name string, bases map[string]bool) bool {
+	name, ok := strings.CutPrefix(name, ".")
+	digits := len(name) - len(strings.TrimRight(name, "0123456789"))
+	const least = 6 // of a random number of 64 bits
+	for n := least; ok && n <= digits; n++ {
+		if bases[name[:len(name)-n]] {
 			return true
 		}
 	}

@@ -3,7 +3,7 @@ package home
 import "testing"
 
 func TestTemporaryFilesOfChezmoiAreKnownByTheirNames(t *testing.T) {
-	bases := []string{".writable", "plain", ".v1"}
+	bases := map[string]bool{".writable": true, "plain": true, ".v1": true}
 	for name, want := range map[string]bool{
 		"..writable1933672937377446441": true,
 		".plain933672937377":            true,
