@@ -121,7 +121,8 @@ type Cut struct {
 // LastChange says in what state the last change left the home.
 func LastChange(v host.View, c Config) (l Cut) {
 	s := homeActivate{c: c}
-	l.Short, l.Skipped = s.changer().CutShort(v), Skipped(v)
+	_, cut, err := s.changer().CutShort(v)
+	l.Short, l.Skipped = cut || err != nil, Skipped(v)
 	if runs, _, err := s.backups().List(v); err == nil {
 		l.Backups = len(runs)
 		for _, r := range runs {

@@ -43,8 +43,11 @@ func PlanRollback(ctx context.Context, v host.View, f distro.Facts, c Config, nu
 	if err != nil {
 		return r, err
 	}
-	if cut := r.s.changer(); cut.CutShort(v) && cut.Returning(v) != r.To.Run {
-		return r, cut.UnderWay()
+	switch _, cut, err := r.s.changer().CutShort(v); {
+	case err != nil:
+		return r, err
+	case cut && r.s.changer().Returning(v) != r.To.Run:
+		return r, r.s.changer().UnderWay()
 	}
 	if err := r.s.complete(v, r.To.Run); err != nil {
 		return r, err
@@ -85,7 +88,10 @@ func (s homeActivate) lastStep(v host.View, runs []home.Run) (home.Run, error) {
 	if run := s.changer().Returning(v); run != "" {
 		return s.backups().Open(v, run)
 	}
-	if s.changer().CutShort(v) {
+	switch _, cut, err := s.changer().CutShort(v); {
+	case err != nil:
+		return home.Run{}, err
+	case cut:
 		return home.Run{}, s.changer().UnderWay()
 	}
 	steps := home.Steps(runs)
@@ -158,6 +164,9 @@ func (r Rollback) activate(ctx context.Context, h host.Host, g generation) error
 	current, _ := isLink(h, r.s.c.current())
 	if r.s.c.activeGeneration(h) == g.out && (current == g.out || !g.keepsCurrent(h)) && g.packagesKept(h) {
 		return nil
+	}
+	if err := r.s.try(ctx, h, g); err != nil {
+		return err
 	}
 	if err := r.s.switchTo(ctx, h, g.out, r.Number); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"movein/bootstrap"
+	"movein/steps"
 	"movein/steps/home"
 )
 
@@ -72,6 +73,9 @@ func (s *session) prune(cmd *cobra.Command, p pruning) error {
 		}
 	}
 	defer unlock()
+	if err := steps.Unfinished(s.view, s.config); err != nil {
+		return err
+	}
 	runs, _, err := b.List(s.view)
 	if err != nil {
 		return err

@@ -199,6 +199,11 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 			sum.RebootRequired = true
 		}
 	}
+	if s.lookedAtHome(out) {
+		if sum.SkippedFiles = steps.Skipped(s.view); len(sum.SkippedFiles) > 0 {
+			sum.Secrets = "missing"
+		}
+	}
 	switch {
 	case err != nil:
 		sum.Error, sum.ExitCode = err.Error(), bootstrap.ExitCode(err)
@@ -211,6 +216,11 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		sum.ExitCode = bootstrap.ExitChanges
 	}
 	return sum
+}
+
+// lookedAtHome reports whether the run got as far as to look at the home and its dotfiles.
+func (s *session) lookedAtHome(out bootstrap.Outcome) bool {
+	return slices.ContainsFunc(out.Steps, func(e bootstrap.Event) bool { return e.Step == "home-activate" && e.Status.Done() })
 }
 
 // sink is where events go: lines for people on stderr, objects on stdout with

@@ -136,7 +136,10 @@ type Return struct {
 // Returning is the run to before which a change was on its way that was cut short;
 // "" if none was.
 func (c Changer) Returning(v host.Files) string {
-	rec, _ := c.record(v)
+	rec, _, err := c.record(v)
+	if err != nil {
+		return "" // whoever resumes it tells
+	}
 	return rec.Undoes
 }
 
@@ -144,8 +147,10 @@ func (c Changer) Returning(v host.Files) string {
 // know. It is a change as others are: backed up, and taken back if it goes wrong.
 // One that was cut short is ended by the same again.
 func (c Changer) Return(ctx context.Context, h host.Host, job Return) (Restored, error) {
-	rec, resumed := c.record(h)
+	rec, resumed, err := c.record(h)
 	switch {
+	case err != nil:
+		return Restored{}, err
 	case resumed && (rec.Back || rec.Undoes != job.To.Run):
 		return Restored{}, c.UnderWay()
 	case !resumed:
@@ -170,7 +175,7 @@ func (c Changer) Return(ctx context.Context, h host.Host, job Return) (Restored,
 	}
 	if err == nil {
 		if err = c.Backups.done(h, rec.Runs[0], Outcome{Generation: job.Wanted, Undoes: job.To.Run}); err == nil {
-			return res, h.Remove(c.Record)
+			return res, c.done(h)
 		}
 	}
 	if berr := c.takeBack(context.WithoutCancel(ctx), h, rec, job.Undo); berr != nil {
@@ -214,7 +219,7 @@ func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, wants
 	if err := job.Activate(ctx); err != nil {
 		return err
 	}
-	if err := c.unlink(ctx, h, foreign); err != nil {
+	if err := c.unlink(ctx, h, foreign, rec.Held); err != nil {
 		return err
 	}
 	if err := c.unhold(h, rec.Held); err != nil {

@@ -180,7 +180,9 @@ func TestAKilledRollbackIsEndedOrTakenBack(t *testing.T) {
 			}()
 			w.gen, w.last = moments[2].gen, moments[2].last
 			want := moments[2]
-			switch cut := c.CutShort(host.Real{}); {
+			switch _, cut, err := c.CutShort(host.Real{}); {
+			case err != nil:
+				t.Fatal(err)
 			case over:
 				want = moments[1]
 			case cut && again:
@@ -202,7 +204,7 @@ func TestAKilledRollbackIsEndedOrTakenBack(t *testing.T) {
 			case len(c.steps(t)) == 1: // nothing was left to do but to forget it
 				want = moments[1]
 			}
-			if c.CutShort(host.Real{}) {
+			if _, cut, err := c.CutShort(host.Real{}); cut || err != nil {
 				t.Fatalf("killed at %d: it is cut short still", n)
 			}
 			for path := range merged(want.tree, exact(t, w.dir)) {

@@ -93,7 +93,7 @@ func (b Backups) compare(ctx context.Context, v host.View, wants map[string]want
 		if err := m.decide(); err != nil {
 			return nil, bootstrap.Hint(bootstrap.Refuse("restoring below %s: %w", b.place(name), err), "move it away, then run the same command again: ls -ld %s", quote(b.place(name).String()))
 		}
-		if m.verb != prune && m.Kind != host.KindDir || m.verb == replace {
+		if m.verb != prune && (m.Kind != host.KindDir || m.verb == replace) {
 			over[name] = true
 		}
 		if (m.verb == remove || m.verb == replace) && inside(b.Dir, b.place(name).String()) {
