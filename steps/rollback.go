@@ -165,6 +165,9 @@ func (r Rollback) activate(ctx context.Context, h host.Host, g generation) error
 	if r.s.c.activeGeneration(h) == g.out && (current == g.out || !g.keepsCurrent(h)) && g.packagesKept(h) {
 		return nil
 	}
+	if err := r.s.try(ctx, h, g); err != nil {
+		return err
+	}
 	if err := r.s.switchTo(ctx, h, g.out, r.Number); err != nil {
 		return err
 	}

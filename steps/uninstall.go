@@ -57,8 +57,7 @@ func PlanUninstall(ctx context.Context, v host.View, f distro.Facts, c Config, p
 		return nil, err
 	case cut && (len(runs) == 0 || u.s.changer().Returning(v) != runs[0].Run):
 		return nil, u.s.changer().UnderWay()
-	}
-	if len(runs) > 0 && (len(home.Steps(runs)) > 0 || cut) {
+	case len(runs) > 0 && (len(home.Steps(runs)) > 0 || cut):
 		u.To = &runs[0]
 		if first := u.To.Generation; first != "" && !exists(v, first+"/activate") {
 			return nil, bootstrap.Hint(fmt.Errorf("the generation before movein's first one is no longer in the store: %s", first), "nothing was changed; the files alone: movein backups restore %s", u.To.Run)
