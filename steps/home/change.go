@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -34,7 +33,8 @@ type record struct {
 	Wanted     string            `json:"wanted,omitempty"`     // the one that is to be active
 	Links      map[string]string `json:"links,omitempty"`      // links beside the files, as they were; "": none
 	Activating bool              `json:"activating,omitempty"`
-	Held       []string          `json:"held,omitempty"`    // files that are moved aside while home-manager links their places
+	Held       []Name            `json:"held,omitempty"`    // paths that are taken away while home-manager links their places
+	HeldIn     string            `json:"held_in,omitempty"` // the backup that they are in
 	Unfolds    []unfold          `json:"unfolds,omitempty"` // links that stand for what a directory held that was one link
 	Back       bool              `json:"back,omitempty"`    // it went wrong and is being taken back
 	Undoes     string            `json:"undoes,omitempty"`  // it is a Return, to before this run
@@ -101,9 +101,14 @@ func (r record) check() error {
 	if len(r.Runs) == 0 {
 		return errors.New("it names no backup")
 	}
-	for _, name := range slices.Concat(r.Held, slices.Collect(maps.Keys(r.Links))) {
+	for name := range r.Links {
 		if !filepath.IsAbs(name) {
 			return fmt.Errorf("%q is no absolute path", name)
+		}
+	}
+	for _, path := range r.Held {
+		if !clean(string(path)) {
+			return fmt.Errorf("%q is no path below the home", path)
 		}
 	}
 	return nil
@@ -131,7 +136,7 @@ func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
 	case rec.Back, rec.Undoes != "":
 		return c.takeBack(ctx, h, rec, undo)
 	}
-	return errors.Join(c.unhold(h, rec.Held), c.unfoldAgain(h, rec.Unfolds), c.removeTemporary(ctx, h, rec.Runs))
+	return errors.Join(c.giveHeld(ctx, h, rec), c.unfoldAgain(h, rec.Unfolds), c.removeTemporary(ctx, h, rec.Runs))
 }
 
 // Do makes the change. Nothing is changed if the backup cannot be made.
@@ -140,23 +145,29 @@ func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	if err != nil {
 		return err
 	}
-	run, dirs, err := c.backUp(ctx, h, job)
+	if err := c.outOfWay(ctx, h, job.Items); err != nil {
+		return err
+	}
+	b, err := c.backUp(ctx, h, job)
 	if err != nil {
 		return bootstrap.Hint(fmt.Errorf("backing up what would be replaced: %w", err), "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
 	if job.Sealed != nil {
-		job.Sealed(filepath.Join(c.Backups.Dir, run))
+		job.Sealed(filepath.Join(c.Backups.Dir, b.Run()))
 	}
 	if !resumed {
 		rec = record{Generation: job.Generation, Links: job.Links}
 	}
-	rec.Runs, rec.Wanted = append(rec.Runs, run), job.Wanted
+	rec.Runs, rec.Wanted = append(rec.Runs, b.Run()), job.Wanted
 	rec.Unfolds = append(rec.Unfolds, unfolds(job.Items)...)
 	if err := c.write(h, rec); err != nil {
 		return bootstrap.Hint(err, "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
-	if err = c.parts(ctx, h, &rec, job); err == nil {
-		err = c.keepModes(h, dirs, opened)
+	if err = b.separate(ctx, job.Items); err == nil {
+		err = c.parts(ctx, h, &rec, job)
+	}
+	if err == nil {
+		err = c.keepModes(h, b.Dirs(), opened)
 	}
 	if err == nil {
 		err = c.Backups.done(h, rec.Runs[0], Outcome{Generation: job.Wanted})
@@ -213,12 +224,11 @@ func opened(now, was fs.FileMode) bool { return now.Perm()&^was.Perm() != 0 }
 // changed: it is not what it was at all.
 func changed(now, was fs.FileMode) bool { return now != was }
 
-// backUp copies all that the job changes. It returns the backup's name, and the
-// directories on the way to what is changed.
-func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, on []host.Kept, err error) {
+// backUp copies all that the job changes, and sees that nobody changed it meanwhile.
+func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (*Backup, error) {
 	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: job.Reason, Generation: job.Generation})
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	var some, dirs, trees, absent []string
 	for _, item := range job.Items {
@@ -238,21 +248,24 @@ func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, 
 		}
 	}
 	if err := b.SaveTree(ctx, trees...); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if err := b.Save(ctx, append(some, job.Also...)...); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if err := b.SaveDirs(ctx, dirs...); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	b.Absent(absent...)
 	if job.Save != nil {
 		if err := job.Save(ctx, b); err != nil {
-			return "", nil, errors.Join(err, b.Discard())
+			return nil, errors.Join(err, b.Discard())
 		}
 	}
-	return b.Run(), b.Dirs(), b.Seal()
+	if err := b.Seal(); err != nil {
+		return nil, err
+	}
+	return b, b.unchanged(ctx, trees)
 }
 
 // parts does one thing after the other.
@@ -268,34 +281,7 @@ func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) e
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	var err error
-	if rec.Held, err = c.toHold(h, job.Suppressed); err != nil {
-		return err
-	}
-	if err := c.write(h, *rec); err != nil {
-		return err
-	}
-	for _, name := range rec.Held {
-		if err := h.Rename(name, heldName(name)); err != nil {
-			return err
-		}
-	}
-	if job.Try != nil {
-		if err := job.Try(ctx); err != nil {
-			return err
-		}
-	}
-	rec.Activating = true
-	if err := c.write(h, *rec); err != nil {
-		return err
-	}
-	if err := job.Activate(ctx); err != nil {
-		return err
-	}
-	if err := c.unlink(ctx, h, job.Suppressed, rec.Held); err != nil {
-		return err
-	}
-	if err := c.unhold(h, rec.Held); err != nil {
+	if err := c.holding(ctx, h, rec, job.Suppressed, job.Try, job.Activate); err != nil {
 		return err
 	}
 	return c.sweep(ctx, h, job.Items)
@@ -337,100 +323,12 @@ func cmpMode(mode fs.FileMode) fs.FileMode {
 	return mode
 }
 
-// heldName is where a file waits while home-manager links its place. It is none of the
-// temporary names that package host cleans up.
-func heldName(name string) string {
-	return filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".held-by-movein")
-}
-
 // Shown is a name for people: quoted if it has something in it that cannot be seen.
 func Shown(name string) string {
 	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
 		return quoted
 	}
 	return name
-}
-
-// toHold is what has to be out of the way of links that are not wanted: what is in
-// their places, or what is no directory on the way there.
-func (c Changer) toHold(h host.Host, suppressed []Claim) (held []string, err error) {
-	for _, s := range suppressed {
-		if s.Owner != HomeManager {
-			continue
-		}
-		for _, path := range append(parents(s.Path)[1:], s.Path) {
-			name := c.place(path).String()
-			info, err := h.Lstat(name)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-			case err != nil:
-				return held, err
-			case slices.Contains(held, name):
-			case info.IsDir() && path != s.Path:
-				continue
-			case !isManaged(h, name):
-				held = append(held, name)
-			}
-			break
-		}
-	}
-	return held, nil
-}
-
-// unlink takes the links away that are not wanted, and directories that were made
-// for them in the places of what is held.
-func (c Changer) unlink(ctx context.Context, h host.Host, suppressed []Claim, held []string) error {
-	for _, s := range suppressed {
-		if s.Owner != HomeManager {
-			continue
-		}
-		if isManaged(h, c.place(s.Path).String()) {
-			if err := h.TakeAway(ctx, c.place(s.Path), false); err != nil {
-				return err
-			}
-		}
-		below := false
-		for _, dir := range parents(s.Path)[1:] {
-			below = below || slices.Contains(held, c.place(dir).String())
-		}
-		for dir := parentOf(s.Path); below && dir != "."; dir = parentOf(dir) {
-			name := c.place(dir).String()
-			if entries, err := h.ReadDir(name); err != nil || len(entries) > 0 {
-				break
-			}
-			if err := h.TakeAway(ctx, c.place(dir), false); err != nil {
-				return err
-			}
-			if slices.Contains(held, name) {
-				break
-			}
-		}
-	}
-	return nil
-}
-
-// unhold gives files that were moved aside their places again, unless something
-// else is there now than nothing or home-manager's link.
-func (c Changer) unhold(h host.Host, held []string) error {
-	for _, name := range held {
-		if _, err := h.Lstat(heldName(name)); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if _, err := h.Lstat(name); err == nil && !isManaged(h, name) {
-			h.Warn("%s was to go back to %s, where something else is now: look at both, and keep the one you want", Shown(heldName(name)), Shown(name))
-			continue
-		}
-		if err := h.Rename(heldName(name), name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// isManaged reports whether name is a link into a generation's files.
-func isManaged(v host.Files, name string) bool {
-	target, err := v.Readlink(name)
-	return err == nil && managedLink.MatchString(target)
 }
 
 // sweep takes away links of generations that neither is active nor was: those that
@@ -460,7 +358,7 @@ func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Und
 	// A disk may be full: it is taken back all the same, and if that is cut short,
 	// the next run goes on with the change as if it had not gone wrong.
 	c.write(h, rec) //nolint:errcheck // see above
-	errs := []error{c.unhold(h, rec.Held), c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
+	errs := []error{c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
 	activated := rec.Activating && errors.Join(errs...) == nil // else the old one would find what is not its own
 	if undo != nil {
 		errs = append(errs, undo(ctx, rec.Generation, rec.Links, activated))

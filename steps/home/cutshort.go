@@ -64,7 +64,7 @@ func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string
 	}
 	first, err := c.Backups.Open(h, runs[0])
 	if err != nil {
-		return err
+		return nil //nolint:nilerr // what they were is not known: they stay
 	}
 	dirs, bases := map[string]bool{}, map[string]bool{}
 	for _, e := range first.Entries {
@@ -72,6 +72,7 @@ func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string
 			dirs[parentOf(e.Name)], bases[filepath.Base(e.Name)] = true, true
 		}
 	}
+	var found []string
 	for dir := range dirs {
 		entries, err := h.ReadDir(c.place(dir).String())
 		if err != nil {
@@ -82,9 +83,26 @@ func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string
 			if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(first.Time.Truncate(time.Second)) || !temporary(e.Name(), bases) {
 				continue
 			}
-			if err := h.TakeAway(ctx, c.place(filepath.Join(dir, e.Name())), false); err != nil {
-				return err
-			}
+			found = append(found, filepath.Join(dir, e.Name()))
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	// It may be somebody else's after all.
+	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: "before temporary files of a chezmoi that was killed were removed", Aside: true})
+	if err != nil {
+		return err
+	}
+	if err := b.Save(ctx, found...); err != nil {
+		return err
+	}
+	if err := b.Seal(); err != nil {
+		return err
+	}
+	for _, path := range found {
+		if err := h.TakeAway(ctx, c.place(path), false); err != nil {
+			return err
 		}
 	}
 	return nil

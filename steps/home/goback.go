@@ -200,29 +200,7 @@ func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, wants
 			foreign = append(foreign, claim)
 		}
 	}
-	var err error
-	if rec.Held, err = c.toHold(h, foreign); err != nil {
-		return err
-	}
-	rec.Activating = true
-	if err := c.write(h, *rec); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
-	for _, name := range rec.Held {
-		if err := h.Rename(name, heldName(name)); err != nil {
-			return err
-		}
-	}
-	if err := job.Activate(ctx); err != nil {
-		return err
-	}
-	if err := c.unlink(ctx, h, foreign, rec.Held); err != nil {
-		return err
-	}
-	if err := c.unhold(h, rec.Held); err != nil {
+	if err := c.holding(ctx, h, rec, foreign, nil, job.Activate); err != nil {
 		return err
 	}
 	return c.Backups.again(ctx, h, wants)

@@ -47,7 +47,7 @@ func (b Backups) from(v host.Files, r Run) (runs []Run, err error) {
 			return nil, err
 		}
 	}
-	all = slices.DeleteFunc(all, func(o Run) bool { return o.Run < r.Run })
+	all = slices.DeleteFunc(all, func(o Run) bool { return o.Run < r.Run || o.Aside && o.Run != r.Run })
 	slices.Reverse(all)
 	return all, nil
 }

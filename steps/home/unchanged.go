@@ -1,0 +1,108 @@
+package home
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+)
+
+// unchanged looks again, just before what was saved is changed: an error says what
+// somebody else has changed since it was copied. Trees are paths that were saved
+// with all that is below them.
+func (k *Backup) unchanged(ctx context.Context, trees []string) error {
+	for path, e := range k.have {
+		if e.Parent {
+			continue
+		}
+		now, err := k.h.Look(ctx, k.b.place(path), false)
+		if _, through := errors.AsType[*host.ThroughLinkError](err); through && e.Kind == host.KindAbsent {
+			continue // it is below what is replaced
+		} else if err != nil {
+			return k.refuse(k.b.place(path).String(), err)
+		}
+		same := now.Kind == e.Kind && now.Inode == e.Inode && now.Size == e.Size && now.Mode == e.Mode && now.MTime.Equal(e.MTime)
+		if !same {
+			return k.meanwhile(path)
+		}
+		if e.Kind != host.KindDir || !slices.ContainsFunc(trees, func(top string) bool { return inside(path, top) }) {
+			continue
+		}
+		entries, err := k.h.ReadDir(k.b.place(path).String())
+		if err != nil {
+			return k.refuse(k.b.place(path).String(), err)
+		}
+		for _, in := range entries {
+			if _, known := k.have[filepath.Join(path, in.Name())]; !known {
+				return k.meanwhile(filepath.Join(path, in.Name()))
+			}
+		}
+	}
+	return nil
+}
+
+func (k *Backup) meanwhile(path string) error {
+	return bootstrap.Exit(bootstrap.ExitRefused, bootstrap.Hint(fmt.Errorf("%s was changed by another program while it was backed up", Shown(k.b.place(path).String())),
+		"nothing was replaced; run the same command again"))
+}
+
+// separate makes files of their own of those that have other names, so that who
+// writes into them in place changes nothing outside of the backup.
+func (k *Backup) separate(ctx context.Context, items []Item) error {
+	for _, i := range items {
+		e, saved := k.have[i.Path]
+		if !saved || i.Claim.Kind != File || e.Kind != host.KindFile || e.Links < 2 {
+			continue
+		}
+		own := e.Kept
+		own.Links, own.Held = 1, ""
+		if err := k.h.TakeAway(ctx, k.b.place(i.Path), false); err != nil {
+			return err
+		}
+		if _, err := k.h.PutBack(ctx, own, filepath.Join(k.b.Dir, k.m.Run), k.b.place(i.Path), ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outOfWay refuses to replace or delete what the backups themselves are in. It goes by
+// inodes: names lead through links.
+func (c Changer) outOfWay(ctx context.Context, h host.Host, items []Item) error {
+	above := map[string]bool{}
+	dir := filepath.Dir(c.Record)
+	for {
+		now, err := h.Look(ctx, host.Place{Base: dir, Name: "."}, false)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && now.Kind == host.KindAbsent {
+			dir = filepath.Dir(dir) // not made yet
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if above[now.Inode] {
+			break
+		}
+		above[now.Inode] = true
+		dir += "/.." // of where it really is
+	}
+	for _, i := range items {
+		if i.Verb != Replace && i.Verb != Delete {
+			continue
+		}
+		now, err := h.Look(ctx, c.place(i.Path), false)
+		if err != nil {
+			return err
+		}
+		if now.Kind == host.KindDir && above[now.Inode] {
+			return bootstrap.Hint(bootstrap.Refuse("%s is to be replaced or removed (%s), and movein keeps its backups in it", Shown(c.place(i.Path).String()), i.Claim.Source),
+				"take that out of the repo, or set XDG_STATE_HOME to a place that is not managed, then run the same command again")
+		}
+	}
+	return nil
+}
