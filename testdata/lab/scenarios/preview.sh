@@ -108,7 +108,7 @@ on a 'echo "# edited" >>~/.bashrc; rm ~/.xattr; echo "# edited" >>~/.hard; chmod
 exits 0 on a "$APPLY --only home-build,dotfiles-repo --json"
 home a >"$WORK/before"
 exits 0 on a '/run/lab/movein plan --json'
-ok "plan of the second commit names each with what is there" named "create	chezmoi		.xattr
+ok "plan of the second commit names each with what is there" named "create	chezmoi	deleted	.xattr
 delete	chezmoi	foreign link	.to-link
 delete	home-manager		.config/plain
 replace	chezmoi	edited file	.acl
