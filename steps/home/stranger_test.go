@@ -1,0 +1,123 @@
+package home
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+)
+
+// a home with lines of plant, and a changer whose state is in it.
+func plantedHome(t *testing.T, lines ...string) (dir string, c Changer) {
+	t.Helper()
+	dir = t.TempDir()
+	plant(t, dir, lines...)
+	state := filepath.Join(dir, ".state/movein")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir, Changer{Backups: Backups{Dir: state + "/backups", Home: dir}, Record: state + "/change.json"}
+}
+
+func itemsFor(t *testing.T, dir string, claims ...Claim) []Item {
+	t.Helper()
+	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return items
+}
+
+func nothing(context.Context) error { return nil }
+
+func TestWhatTheBackupsAreInIsNotReplaced(t *testing.T) {
+	dir, c := plantedHome(t, ".state/mine text", "real/x text", "link -> real")
+	for _, state := range []string{c.Record, filepath.Join(dir, "link/../.state/movein/change.json")} {
+		c.Record = state
+		err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, hm(".state")), Activate: nothing})
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(bootstrap.HintOf(err), "XDG_STATE_HOME") {
+			t.Errorf("%v, %q", err, bootstrap.HintOf(err))
+		}
+		if data, err := os.ReadFile(filepath.Join(dir, ".state/mine")); string(data) != "text" {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
+	for name, change := range map[string]func(dir string) error{
+		"a file is written":            func(dir string) error { return os.WriteFile(dir+"/f", []byte("newer"), 0o600) },
+		"a file comes into a tree":     func(dir string) error { return os.WriteFile(dir+"/d/new", []byte("newer"), 0o600) },
+		"a file comes where none was":  func(dir string) error { return os.WriteFile(dir+"/g", []byte("newer"), 0o600) },
+		"a file is replaced by a link": func(dir string) error { return errors.Join(os.Remove(dir+"/f"), os.Symlink("d", dir+"/f")) },
+	} {
+		dir, c := plantedHome(t, "f mine", "d/x mine")
+		activated := false
+		err := c.Do(t.Context(), host.Real{}, Job{
+			Items:    itemsFor(t, dir, hm("f"), hm("d"), hm("g")),
+			Save:     func(context.Context, *Backup) error { return change(dir) },
+			Activate: func(context.Context) error { activated = true; return nil },
+		})
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || activated {
+			t.Errorf("%s: %v, activated: %v", name, err, activated)
+		}
+		if _, cut, err := c.CutShort(host.Real{}); cut || err != nil {
+			t.Errorf("%s: a change is under way: %v", name, err)
+		}
+	}
+}
+
+func TestWhoWritesInPlaceDoesNotWriteIntoOtherNamesOfAFile(t *testing.T) {
+	dir, c := plantedHome(t, "f mine")
+	if err := os.Link(dir+"/f", dir+"/other"); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Do(t.Context(), host.Real{}, Job{
+		Items:    itemsFor(t, dir, cz("f", "new")),
+		Chezmoi:  func(context.Context) error { return os.WriteFile(dir+"/f", []byte("new"), 0o600) },
+		Activate: nothing,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"f": "new", "other": "mine"} {
+		if data, _ := os.ReadFile(filepath.Join(dir, name)); string(data) != want {
+			t.Errorf("%s: %q, want %q", name, data, want)
+		}
+	}
+}
+
+// It may be somebody else's after all.
+func TestTemporaryFilesAreKeptBeforeTheyAreRemoved(t *testing.T) {
+	dir, c := plantedHome(t, "plan mine")
+	err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, cz("plan", "new")), Activate: func(context.Context) error {
+		plant(t, dir, ".plan20261124 precious")
+		return errors.New("broken")
+	}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	objects, _ := filepath.Glob(c.Backups.Dir + "/*/objects/*/*")
+	for _, name := range append(objects, dir+"/.plan20261124") {
+		if data, _ := os.ReadFile(name); string(data) == "precious" {
+			return
+		}
+	}
+	t.Error("it is lost")
+}
+
+func TestALinkOutOfTheHomeOnTheWayToAnUnwantedLinkIsNotMoved(t *testing.T) {
+	dir, c := plantedHome(t, "real/x mine", "conf -> real")
+	err := c.Do(t.Context(), host.Real{}, Job{Suppressed: []Claim{hm("conf/f")}, Activate: nothing})
+	if bootstrap.ExitCode(err) != bootstrap.ExitRefused {
+		t.Error(err)
+	}
+	if target, _ := os.Readlink(dir + "/conf"); target != "real" {
+		t.Error("the link is gone")
+	}
+}
