@@ -562,3 +562,53 @@ func TestTheOlderPlaceOfProfilesIsUsedWhereNixDoes(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The links of a generation that a run was killed at, and that is wanted no more.
+func TestWhatAKilledRunLinkedAndNobodyWantsGoes(t *testing.T) {
+	h := activateHost(t, nil)
+	h.Put(oldGen+"/home-files", "-> "+oldFiles)
+	h.Put(oldFiles+"/.extra", "1")
+	h.Put("/home/ann/.extra", "-> "+oldFiles+"/.extra")
+	h.Put(activateStep().changer().Record, fmt.Sprintf(`{"version":1,"runs":["x"],"wanted":%q}`, oldGen))
+	if got := planned(t, h, activateStep()); !strings.Contains(got, "delete /home/ann/.extra") {
+		t.Errorf("planned %s", got)
+	}
+	converges(t, h, activateStep())
+	if exists(h, "/home/ann/.extra") {
+		t.Error("it is still there")
+	}
+}
+
+// home-manager removes a directory that is empty for a moment, and makes it anew.
+func TestADirectoryThatIsMadeAnewIsAsPrivateAsItWas(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		h := activateHost(t, files{"/home/ann/.config/a/b": "-> " + oldFiles + "/.config/a/b"})
+		if err := h.Own("/home/ann/.config/a", -1, -1, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		before := userTree(h)
+		h.On(theGen+"/activate --driver-version 1", func(c host.Cmd) (host.Result, error) {
+			if strings.Contains(strings.Join(c.Env, " "), "DRY_RUN") {
+				return host.Result{}, nil
+			}
+			_ = h.Remove("/home/ann/.config/a")
+			h.Put("/home/ann/.config/a/b", "-> "+theFiles+"/.config/a/b")
+			h.Put("/home/ann/.bashrc", "-> "+theFiles+"/.bashrc")
+			h.Put(currentHome, "-> "+theGen)
+			if broken {
+				return hosttest.Fails(1, "a hook failed")(c)
+			}
+			h.Put(homeProfile+"/manifest.nix", thePath)
+			return host.Result{}, nil
+		})
+		if broken {
+			refuses(t, apply(t, h, activateStep()), bootstrap.ExitFailed, "a hook failed")
+			same(t, h, before)
+			continue
+		}
+		converges(t, h, activateStep())
+		if info, err := h.Lstat("/home/ann/.config/a"); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+	}
+}

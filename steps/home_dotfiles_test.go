@@ -798,3 +798,21 @@ func TestTheHomeIsAsItWasAlsoAfterTheOldGenerationIsActivatedAgain(t *testing.T)
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
+
+func TestAHeldFileIsNotPutOverWhatAHookWrote(t *testing.T) {
+	const aside = "/home/ann/..bashrc.held-by-movein"
+	d := dotsHost(t, files{"/home/ann/.bashrc": "mine\n"}, files{".vimrc": "v\n"}, nil)
+	d.at("activation", func(host.Cmd) (host.Result, error) {
+		_ = d.h.Remove("/home/ann/.bashrc")
+		d.h.Put("/home/ann/.bashrc", "a hook wrote this\n")
+		d.h.Put(homeProfile+"/manifest.nix", thePath)
+		return host.Result{}, nil
+	})
+	converges(t, d.h, dotsStep(owned("chezmoi", ".bashrc")))
+	if d.h.Text("/home/ann/.bashrc") != "a hook wrote this\n" || d.h.Text(aside) != "mine\n" {
+		t.Error(d.h.Tree("/home/ann"))
+	}
+	if w := strings.Join(d.h.Warnings(), "\n"); !strings.Contains(w, aside) {
+		t.Errorf("warnings: %q", w)
+	}
+}

@@ -149,11 +149,15 @@ func converges(t *testing.T, h *hosttest.Host, s bootstrap.Step) {
 
 // survivesPowerCuts applies the step again and again, each time cut off after one change
 // more, on a fresh host each; check looks at what the cut left, and a second
-// run must end well.
+// run must end well. With -short, after every third change only.
 func survivesPowerCuts(t *testing.T, fresh func() *hosttest.Host, s bootstrap.Step, check func(h *hosttest.Host)) {
 	t.Helper()
 	cut := errors.New("power cut")
-	for n := 0; ; n++ {
+	stride := 1
+	if testing.Short() {
+		stride = 3
+	}
+	for n := 0; ; n += stride {
 		h, left, done := fresh(), n, true
 		h.Lax = true // what the first run did, the second need not
 		h.Fail = func(op, _ string) error {

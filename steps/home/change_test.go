@@ -250,3 +250,35 @@ func TestAChangeThatGoesWrongIsTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// noting notes the order in which a host is made safe and the record removed.
+type noting struct {
+	host.Real
+	log *[]string
+}
+
+func (n noting) Sync(name string) error {
+	*n.log = append(*n.log, "sync "+filepath.Base(name))
+	return n.Real.Sync(name)
+}
+
+func (n noting) Remove(name string) error {
+	*n.log = append(*n.log, "remove "+filepath.Base(name))
+	return n.Real.Remove(name)
+}
+
+func TestAChangeIsSafeFromAPowerLossBeforeItsRecordGoes(t *testing.T) {
+	for _, broken := range []error{nil, errors.New("broken")} {
+		w, c := newWorld(t, 1)
+		var log []string
+		d := w.wish()
+		err := c.Do(t.Context(), noting{log: &log}, Job{Items: w.preview(t, d), Activate: func(context.Context) error { return broken }})
+		if !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+		want := []string{"sync home", "remove change.json", "sync " + filepath.Base(filepath.Dir(c.Record))}
+		if got := log[max(len(log)-3, 0):]; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
