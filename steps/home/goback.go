@@ -40,6 +40,11 @@ func (b Backups) done(h host.Host, run string, o Outcome) error {
 	return h.WriteFile(filepath.Join(b.Dir, run, outcomeName), append(data, '\n'), 0o600)
 }
 
+// undone forgets what done wrote down: the change does not last.
+func (b Backups) undone(h host.Host, run string) error {
+	return h.Remove(filepath.Join(b.Dir, run, outcomeName))
+}
+
 func (b Backups) outcome(v host.Files, run string) *Outcome {
 	data, err := v.ReadFile(filepath.Join(b.Dir, run, outcomeName))
 	o := new(Outcome)

@@ -330,3 +330,22 @@ func TestStepsAreWhatIsNotTakenBack(t *testing.T) {
 		}
 	}
 }
+
+// A change may be killed when it is written down that it was done, but not forgotten yet.
+func TestAChangeThatIsTakenBackAfterAllDidNotLast(t *testing.T) {
+	w, c := newWorld(t, 5)
+	write(filepath.Join(w.dir, "mine"), "mine", 0o600)
+	w.step(t, c, "g0", "g1")
+	step := c.steps(t)[0]
+	if err := c.write(host.Real{}, record{Runs: []string{step.Run}, Generation: "g0", Wanted: "g1"}); err != nil {
+		t.Fatal(err)
+	}
+	no := errors.New("no")
+	err := c.Do(t.Context(), host.Real{}, Job{Generation: "g1", Wanted: "g2", Activate: func(context.Context) error { return no }})
+	if _, cut, cerr := c.CutShort(host.Real{}); !errors.Is(err, no) || cut || cerr != nil {
+		t.Fatal(err, cut, cerr)
+	}
+	if steps := c.steps(t); len(steps) > 0 {
+		t.Errorf("%d steps to go back", len(steps))
+	}
+}
