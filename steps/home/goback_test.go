@@ -349,3 +349,39 @@ func TestAChangeThatIsTakenBackAfterAllDidNotLast(t *testing.T) {
 		t.Errorf("%d steps to go back", len(steps))
 	}
 }
+
+// What comes to a place while a rollback's activation runs, where nothing was, goes; but it is kept.
+func TestARollbackKeepsWhatWasMadeMeanwhile(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.Mkdir(w.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	d := wish{gen: map[string]string{"a": "x"}}
+	if err := c.Do(t.Context(), host.Real{}, Job{Wanted: "g1", Items: w.preview(t, d), Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(w.dir, "a")
+	if _, err := c.Return(t.Context(), host.Real{}, Return{To: c.steps(t)[0], Reason: "before rollback", Generation: "g1", Activate: func(context.Context) error {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			return err
+		}
+		write(filepath.Join(name, "work"), "mine", 0o600)
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if now := look(t, w.dir); len(now) > 0 {
+		t.Error(describe(now))
+	}
+	runs, _, err := c.Backups.List(host.Real{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := runs[len(runs)-1]
+	if _, err := c.Backups.Restore(t.Context(), host.Real{}, last, About{}); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(name, "work")); string(data) != "mine" {
+		t.Errorf("it is in no run: %q, %v", data, err)
+	}
+}
