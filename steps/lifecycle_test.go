@@ -112,7 +112,7 @@ func TestWhatCannotBeRolledBackIsSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := activateStep().backups().Prune(h, runs); err != nil {
+	if err := activateStep().changer().Prune(h, runs); err != nil {
 		t.Fatal(err)
 	}
 	_, err = planRollback(t, h, 0)

@@ -40,6 +40,20 @@ func (b Backups) done(h host.Host, run string, o Outcome) error {
 	return h.WriteFile(filepath.Join(b.Dir, run, outcomeName), append(data, '\n'), 0o600)
 }
 
+// there is an error if a backup of a change is not: what it alone had cannot be given back.
+func (c Changer) there(v host.Files, runs []string) error {
+	names, err := c.Backups.names(v)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if !slices.Contains(names, run) {
+			return fmt.Errorf("backup %s of that change is gone from %s; once you have looked at what it was about, forget the change: rm %s", run, c.Backups.Dir, quote(c.Record))
+		}
+	}
+	return nil
+}
+
 // undone forgets what done wrote down: the change does not last.
 func (b Backups) undone(h host.Host, run string) error {
 	return h.Remove(filepath.Join(b.Dir, run, outcomeName))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"movein/bootstrap"
@@ -262,10 +263,10 @@ func TestRunsThatWerePrunedAreKnown(t *testing.T) {
 		w.step(t, c, fmt.Sprintf("g%d", i), fmt.Sprintf("g%d", i+1))
 	}
 	steps := c.steps(t)
-	if err := c.Backups.Prune(host.Real{}, steps[:1]); err != nil {
+	if err := c.Prune(host.Real{}, steps[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Backups.Prune(host.Real{}, steps[2:]); err != nil {
+	if err := c.Prune(host.Real{}, steps[2:]); err != nil {
 		t.Fatal(err)
 	}
 	removed, err := c.Backups.Removed(host.Real{})
@@ -383,5 +384,32 @@ func TestARollbackKeepsWhatWasMadeMeanwhile(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(name, "work")); string(data) != "mine" {
 		t.Errorf("it is in no run: %q, %v", data, err)
+	}
+}
+
+func TestABackupOfAChangeThatWasCutShortIsNotPruned(t *testing.T) {
+	w, c := newWorld(t, 5)
+	for i := range 3 {
+		w.step(t, c, fmt.Sprintf("g%d", i), fmt.Sprintf("g%d", i+1))
+	}
+	steps := c.steps(t)
+	if err := c.write(host.Real{}, record{Runs: []string{steps[1].Run, steps[2].Run}, Back: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range steps[1:] {
+		if err := c.Prune(host.Real{}, []Run{run}); bootstrap.ExitCode(err) != bootstrap.ExitRefused || len(c.steps(t)) != 3 {
+			t.Error(err)
+		}
+	}
+	if err := c.Prune(host.Real{}, steps[:1]); err != nil {
+		t.Error(err)
+	}
+	// And if it went some other way, that is said.
+	if err := os.RemoveAll(steps[2].Dir); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Resume(t.Context(), host.Real{}, nil)
+	if _, cut, _ := c.CutShort(host.Real{}); err == nil || !strings.Contains(err.Error(), steps[2].Run) || !cut {
+		t.Errorf("%v, and it is cut short still: %v", err, cut)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"movein/bootstrap"
 	"movein/bootstrap/host"
 )
 
@@ -45,8 +46,22 @@ func Prunable(runs []Run, p Policy, now time.Time) (old []Run, originals int) {
 	return old, originals
 }
 
-// Prune removes runs, and what killed ones left.
-func (b Backups) Prune(h host.Host, runs []Run) error {
+// Prune removes runs, and what killed ones left. It refuses those without which a
+// change that was cut short can be neither ended nor taken back.
+func (c Changer) Prune(h host.Host, runs []Run) error {
+	rec, cut, err := c.record(h)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if cut && (r.Run >= slices.Min(rec.Runs) || rec.Undoes != "" && r.Run >= rec.Undoes) {
+			return bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and backup %s is needed to take it back", r.Run), "finish it first: movein apply")
+		}
+	}
+	return c.Backups.prune(h, runs)
+}
+
+func (b Backups) prune(h host.Host, runs []Run) error {
 	if len(runs) > 0 {
 		if err := b.remember(h, runs); err != nil {
 			return err
