@@ -1,6 +1,7 @@
 package home
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"time"
@@ -77,4 +78,32 @@ func (b Backups) prune(h host.Host, runs []Run) error {
 		}
 	}
 	return b.sweep(h)
+}
+
+// Alone is a path of the home of which the backups have a content that is not there
+// now, or that would not be the same as a copy; "" if there is none.
+func (b Backups) Alone(ctx context.Context, v host.View) (path string, err error) {
+	runs, broken, err := b.List(v)
+	if err != nil {
+		return "", err
+	}
+	for run := range broken {
+		return filepath.Join(b.Dir, run), nil
+	}
+	for _, r := range slices.Backward(runs) {
+		for _, e := range r.Entries {
+			mine := e.Kind == host.KindFile || e.Kind == host.KindLink && !managedLink.MatchString(e.Target)
+			if !mine || e.Parent {
+				continue
+			}
+			now, err := v.Look(ctx, b.place(e.Name), true)
+			if ctx.Err() != nil {
+				return "", context.Cause(ctx)
+			}
+			if err != nil || !e.SameContent(now) || e.Held != "" && !e.Same(now) {
+				return b.place(e.Name).String(), nil
+			}
+		}
+	}
+	return "", nil
 }
