@@ -170,6 +170,11 @@ func Unfinished(v host.Files, c Config) error {
 	return err
 }
 
+// Prune removes backups of the home. The caller holds the user's lock.
+func Prune(h host.Host, c Config, runs []home.Run) error {
+	return homeActivate{c: c}.changer().Prune(h, runs)
+}
+
 // rememberSkipped keeps the names of what could not be applied, for the summary.
 func (s homeActivate) rememberSkipped(v host.View, l *chezmoiLook) {
 	names := []string{}

@@ -112,7 +112,7 @@ func TestWhatCannotBeRolledBackIsSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := activateStep().backups().Prune(h, runs); err != nil {
+	if err := activateStep().changer().Prune(h, runs); err != nil {
 		t.Fatal(err)
 	}
 	_, err = planRollback(t, h, 0)
@@ -259,6 +259,55 @@ func TestUninstallGivesTheGenerationOfBeforeBack(t *testing.T) {
 	if testConfig().activeGeneration(h) != oldGen || exists(h, profiles+"/home-manager-1-link") || exists(h, activateStep().backups().Dir) || h.Text("/home/ann/.bashrc") != "old bashrc\n" {
 		t.Errorf("home:\n%s", h.Tree("/home/ann"))
 	}
+}
+
+// What the user made of the files since the first apply is in the backups alone, and so is what could not be given back.
+func TestAPurgeKeepsTheBackupsThatAloneHaveSomething(t *testing.T) {
+	for _, test := range []string{"edited", "lacks"} {
+		h := activateHost(t, files{"/home/ann/.bashrc": "mine\n"})
+		converges(t, h, activateStep())
+		h.Forget()
+		h.Lax = true
+		h.On(defaultProfile+"/bin/nix-env --uninstall home-manager-path", func(host.Cmd) (host.Result, error) {
+			h.Put(homeProfile+"/manifest.nix", "[ ]")
+			return host.Result{}, nil
+		})
+		_ = h.Remove("/home/ann/.bashrc")
+		if test == "edited" {
+			h.Put("/home/ann/.bashrc", "edited\n")
+		}
+		u, err := PlanUninstall(context.Background(), h.View(), testFacts(), testConfig(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var on host.Host = h
+		if test == "lacks" {
+			on = lacking{h}
+		}
+		res, err := u.Apply(context.Background(), on)
+		dir := activateStep().backups().Dir
+		if err != nil || !exists(h, dir) || !slices.Contains(res.Stays, dir) || !strings.Contains(strings.Join(h.Warnings(), "\n"), "rm -r "+dir) {
+			t.Errorf("%s: %+v, %v, %q", test, res, err, h.Warnings())
+		}
+		if h.Text("/home/ann/.bashrc") != "mine\n" || exists(h, testConfig().State()+"/home.json") {
+			t.Errorf("%s: %s", test, h.Tree("/home/ann"))
+		}
+		again, err := PlanUninstall(context.Background(), h.View(), testFacts(), testConfig(), true)
+		if test == "edited" && (err != nil || len(again.Change) > 0 || !slices.Contains(again.Stays, dir)) {
+			t.Errorf("again: %v, %v, %v", again.Change, again.Stays, err)
+		}
+	}
+}
+
+// lacking is a host on which the owner of a file cannot be given back.
+type lacking struct{ *hosttest.Host }
+
+func (l lacking) PutBack(ctx context.Context, k host.Kept, dir string, at host.Place, twin string) ([]string, error) {
+	lacks, err := l.Host.PutBack(ctx, k, dir, at, twin)
+	if k.Kind == host.KindFile {
+		lacks = append(lacks, "owner 0:0")
+	}
+	return lacks, err
 }
 
 // The lock file of an update that nobody has committed yet is no reason to complain, nor to refuse another update.

@@ -96,8 +96,25 @@ func (u *Uninstall) profile(v host.View, runs []home.Run) error {
 
 // rest is what movein has beside the home.
 func (u *Uninstall) rest(ctx context.Context, v host.View) error {
+	stay := false
+	if u.To == nil { // else it is not known yet
+		var err error
+		if stay, err = u.keepsBackups(ctx, v, nil); err != nil {
+			return err
+		}
+	}
 	for _, name := range u.state(v) {
-		u.Change = append(u.Change, bootstrap.Action{Verb: "remove", Target: name})
+		a := bootstrap.Action{Verb: "remove", Target: name}
+		if name == u.s.backups().Dir {
+			if stay {
+				u.Stays = append(u.Stays, name)
+				continue
+			}
+			if a.Reason = "unless they alone have something then"; u.To == nil {
+				a.Reason = ""
+			}
+		}
+		u.Change = append(u.Change, a)
 	}
 	for _, dir := range u.clones(v) {
 		if !u.purge {
@@ -113,6 +130,25 @@ func (u *Uninstall) rest(ctx context.Context, v host.View) error {
 		u.Stays = append(u.Stays, dir)
 	}
 	return nil
+}
+
+// keepsBackups reports whether the backups stay because of what they alone have, and says so.
+func (u *Uninstall) keepsBackups(ctx context.Context, v host.View, lacks []string) (bool, error) {
+	dir := u.s.backups().Dir
+	if !u.purge || !exists(v, dir) {
+		return false, nil
+	}
+	alone := ""
+	if len(lacks) > 0 {
+		alone = lacks[0]
+	} else {
+		var err error
+		if alone, err = u.s.backups().Alone(ctx, v); err != nil || alone == "" {
+			return false, err
+		}
+	}
+	v.Warn("the backups stay, as they alone have what this was: %s; to see more: movein backups list; to remove them all the same: rm -r %s", home.Shown(alone), dir)
+	return true, nil
 }
 
 // disposable refuses to remove a clone that has something that is nowhere else.
@@ -176,6 +212,16 @@ func (u *Uninstall) Apply(ctx context.Context, h host.Host) (res home.Restored, 
 		names = u.clones(h) // as long as it is known which those are
 	}
 	names = append(names, u.state(h)...)
+	switch stay, err := u.keepsBackups(ctx, h, res.Lacks); {
+	case err != nil:
+		return res, err
+	case stay:
+		dir := u.s.backups().Dir
+		names = slices.DeleteFunc(names, func(name string) bool { return name == dir })
+		if !slices.Contains(u.Stays, dir) {
+			res.Stays = append(res.Stays, dir)
+		}
+	}
 	// The record of what is done goes last.
 	slices.SortStableFunc(names, func(a, b string) int { return last(a) - last(b) })
 	for _, name := range names {

@@ -81,11 +81,11 @@ func (s *session) prune(cmd *cobra.Command, p pruning) error {
 		return err
 	}
 	old, originals := home.Prunable(runs, policy, s.view.Now())
-	return s.removeRuns(cmd.Context(), b, old, originals)
+	return s.removeRuns(cmd.Context(), old, originals)
 }
 
 // removeRuns tells which runs go, asks, and removes them.
-func (s *session) removeRuns(ctx context.Context, b home.Backups, old []home.Run, originals int) error {
+func (s *session) removeRuns(ctx context.Context, old []home.Run, originals int) error {
 	names, bytes := []string{}, int64(0)
 	for _, r := range old {
 		names, bytes = append(names, r.Run), bytes+r.Size()
@@ -105,7 +105,7 @@ func (s *session) removeRuns(ctx context.Context, b home.Backups, old []home.Run
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := b.Prune(s.view, old); err != nil {
+		if err := steps.Prune(s.view, s.config, old); err != nil {
 			return fmt.Errorf("removing backups: %w", err)
 		}
 	}

@@ -358,7 +358,7 @@ func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Und
 	// A disk may be full: it is taken back all the same, and if that is cut short,
 	// the next run goes on with the change as if it had not gone wrong.
 	c.write(h, rec) //nolint:errcheck // see above
-	errs := []error{c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
+	errs := []error{c.there(h, rec.Runs), c.Backups.undone(h, rec.Runs[0]), c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
 	activated := rec.Activating && errors.Join(errs...) == nil // else the old one would find what is not its own
 	if undo != nil {
 		errs = append(errs, undo(ctx, rec.Generation, rec.Links, activated))

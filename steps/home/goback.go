@@ -40,6 +40,25 @@ func (b Backups) done(h host.Host, run string, o Outcome) error {
 	return h.WriteFile(filepath.Join(b.Dir, run, outcomeName), append(data, '\n'), 0o600)
 }
 
+// there is an error if a backup of a change is not: what it alone had cannot be given back.
+func (c Changer) there(v host.Files, runs []string) error {
+	names, err := c.Backups.names(v)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if !slices.Contains(names, run) {
+			return fmt.Errorf("backup %s of that change is gone from %s; once you have looked at what it was about, forget the change: rm %s", run, c.Backups.Dir, quote(c.Record))
+		}
+	}
+	return nil
+}
+
+// undone forgets what done wrote down: the change does not last.
+func (b Backups) undone(h host.Host, run string) error {
+	return h.Remove(filepath.Join(b.Dir, run, outcomeName))
+}
+
 func (b Backups) outcome(v host.Files, run string) *Outcome {
 	data, err := v.ReadFile(filepath.Join(b.Dir, run, outcomeName))
 	o := new(Outcome)
@@ -171,7 +190,12 @@ func (c Changer) Return(ctx context.Context, h host.Host, job Return) (Restored,
 		return Restored{}, bootstrap.Hint(err, "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
 	if err == nil {
-		err = c.reactivate(ctx, h, &rec, wants, job)
+		err = c.reactivate(ctx, h, &rec, job)
+	}
+	if err == nil { // what is lost by putting things in order again is kept: the user may have made it since
+		var again Restored
+		again, err = c.Backups.restore(ctx, h, wants, About{Version: c.Version, Reason: job.Reason, Generation: job.Wanted}, nil)
+		res.Lacks, res.Stays = with(res.Lacks, again.Lacks), with(res.Stays, again.Stays)
 	}
 	if err == nil {
 		if err = c.Backups.done(h, rec.Runs[0], Outcome{Generation: job.Wanted, Undoes: job.To.Run}); err == nil {
@@ -192,7 +216,7 @@ func (c Changer) UnderWay() error {
 // reactivate has the generation activated without losing what is in the place of
 // its links: that was so then, or was made so since. Links that were not there then
 // are taken away again.
-func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, wants map[string]wanted, job Return) error {
+func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, job Return) error {
 	var foreign []Claim
 	for _, claim := range job.Claims {
 		name := c.place(claim.Path).String()
@@ -200,20 +224,15 @@ func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, wants
 			foreign = append(foreign, claim)
 		}
 	}
-	if err := c.holding(ctx, h, rec, foreign, nil, job.Activate); err != nil {
-		return err
-	}
-	return c.Backups.again(ctx, h, wants)
+	return c.holding(ctx, h, rec, foreign, nil, job.Activate)
 }
 
-// again undoes what was done to restored entries since. It keeps nothing.
-func (b Backups) again(ctx context.Context, h host.Host, wants map[string]wanted) error {
-	moves, err := b.compare(ctx, h, wants)
-	if err == nil {
-		err = verify(ctx, h, moves)
+// with is all, and those of more that are not among them.
+func with(all, more []string) []string {
+	for _, s := range more {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
 	}
-	if err == nil {
-		err = (&restorer{b: b, h: h, moves: moves}).all(ctx)
-	}
-	return err
+	return all
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"movein/bootstrap"
@@ -262,10 +263,10 @@ func TestRunsThatWerePrunedAreKnown(t *testing.T) {
 		w.step(t, c, fmt.Sprintf("g%d", i), fmt.Sprintf("g%d", i+1))
 	}
 	steps := c.steps(t)
-	if err := c.Backups.Prune(host.Real{}, steps[:1]); err != nil {
+	if err := c.Prune(host.Real{}, steps[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Backups.Prune(host.Real{}, steps[2:]); err != nil {
+	if err := c.Prune(host.Real{}, steps[2:]); err != nil {
 		t.Fatal(err)
 	}
 	removed, err := c.Backups.Removed(host.Real{})
@@ -328,5 +329,87 @@ func TestStepsAreWhatIsNotTakenBack(t *testing.T) {
 		if got != test.want {
 			t.Errorf("steps %q, not %q", got, test.want)
 		}
+	}
+}
+
+// A change may be killed when it is written down that it was done, but not forgotten yet.
+func TestAChangeThatIsTakenBackAfterAllDidNotLast(t *testing.T) {
+	w, c := newWorld(t, 5)
+	write(filepath.Join(w.dir, "mine"), "mine", 0o600)
+	w.step(t, c, "g0", "g1")
+	step := c.steps(t)[0]
+	if err := c.write(host.Real{}, record{Runs: []string{step.Run}, Generation: "g0", Wanted: "g1"}); err != nil {
+		t.Fatal(err)
+	}
+	no := errors.New("no")
+	err := c.Do(t.Context(), host.Real{}, Job{Generation: "g1", Wanted: "g2", Activate: func(context.Context) error { return no }})
+	if _, cut, cerr := c.CutShort(host.Real{}); !errors.Is(err, no) || cut || cerr != nil {
+		t.Fatal(err, cut, cerr)
+	}
+	if steps := c.steps(t); len(steps) > 0 {
+		t.Errorf("%d steps to go back", len(steps))
+	}
+}
+
+// What comes to a place while a rollback's activation runs, where nothing was, goes; but it is kept.
+func TestARollbackKeepsWhatWasMadeMeanwhile(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.Mkdir(w.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	d := wish{gen: map[string]string{"a": "x"}}
+	if err := c.Do(t.Context(), host.Real{}, Job{Wanted: "g1", Items: w.preview(t, d), Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(w.dir, "a")
+	if _, err := c.Return(t.Context(), host.Real{}, Return{To: c.steps(t)[0], Reason: "before rollback", Generation: "g1", Activate: func(context.Context) error {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			return err
+		}
+		write(filepath.Join(name, "work"), "mine", 0o600)
+		return nil
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if now := look(t, w.dir); len(now) > 0 {
+		t.Error(describe(now))
+	}
+	runs, _, err := c.Backups.List(host.Real{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := runs[len(runs)-1]
+	if _, err := c.Backups.Restore(t.Context(), host.Real{}, last, About{}); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(name, "work")); string(data) != "mine" {
+		t.Errorf("it is in no run: %q, %v", data, err)
+	}
+}
+
+func TestABackupOfAChangeThatWasCutShortIsNotPruned(t *testing.T) {
+	w, c := newWorld(t, 5)
+	for i := range 3 {
+		w.step(t, c, fmt.Sprintf("g%d", i), fmt.Sprintf("g%d", i+1))
+	}
+	steps := c.steps(t)
+	if err := c.write(host.Real{}, record{Runs: []string{steps[1].Run, steps[2].Run}, Back: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range steps[1:] {
+		if err := c.Prune(host.Real{}, []Run{run}); bootstrap.ExitCode(err) != bootstrap.ExitRefused || len(c.steps(t)) != 3 {
+			t.Error(err)
+		}
+	}
+	if err := c.Prune(host.Real{}, steps[:1]); err != nil {
+		t.Error(err)
+	}
+	// And if it went some other way, that is said.
+	if err := os.RemoveAll(steps[2].Dir); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Resume(t.Context(), host.Real{}, nil)
+	if _, cut, _ := c.CutShort(host.Real{}); err == nil || !strings.Contains(err.Error(), steps[2].Run) || !cut {
+		t.Errorf("%v, and it is cut short still: %v", err, cut)
 	}
 }

@@ -1,10 +1,12 @@
 package home
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"movein/bootstrap"
 	"movein/bootstrap/host"
 )
 
@@ -45,8 +47,22 @@ func Prunable(runs []Run, p Policy, now time.Time) (old []Run, originals int) {
 	return old, originals
 }
 
-// Prune removes runs, and what killed ones left.
-func (b Backups) Prune(h host.Host, runs []Run) error {
+// Prune removes runs, and what killed ones left. It refuses those without which a
+// change that was cut short can be neither ended nor taken back.
+func (c Changer) Prune(h host.Host, runs []Run) error {
+	rec, cut, err := c.record(h)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if cut && (r.Run >= slices.Min(rec.Runs) || rec.Undoes != "" && r.Run >= rec.Undoes) {
+			return bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and backup %s is needed to take it back", r.Run), "finish it first: movein apply")
+		}
+	}
+	return c.Backups.prune(h, runs)
+}
+
+func (b Backups) prune(h host.Host, runs []Run) error {
 	if len(runs) > 0 {
 		if err := b.remember(h, runs); err != nil {
 			return err
@@ -62,4 +78,32 @@ func (b Backups) Prune(h host.Host, runs []Run) error {
 		}
 	}
 	return b.sweep(h)
+}
+
+// Alone is a path of the home of which the backups have a content that is not there
+// now, or that would not be the same as a copy; "" if there is none.
+func (b Backups) Alone(ctx context.Context, v host.View) (path string, err error) {
+	runs, broken, err := b.List(v)
+	if err != nil {
+		return "", err
+	}
+	for run := range broken {
+		return filepath.Join(b.Dir, run), nil
+	}
+	for _, r := range slices.Backward(runs) {
+		for _, e := range r.Entries {
+			mine := e.Kind == host.KindFile || e.Kind == host.KindLink && !managedLink.MatchString(e.Target)
+			if !mine || e.Parent {
+				continue
+			}
+			now, err := v.Look(ctx, b.place(e.Name), true)
+			if ctx.Err() != nil {
+				return "", context.Cause(ctx)
+			}
+			if err != nil || !e.SameContent(now) || e.Held != "" && !e.Same(now) {
+				return b.place(e.Name).String(), nil
+			}
+		}
+	}
+	return "", nil
 }
