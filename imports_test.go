@@ -21,6 +21,7 @@ var may = map[string]struct{ ours, others []string }{
 	"bootstrap/report":           {ours: []string{"bootstrap"}, others: []string{"github.com/sirupsen/logrus", "github.com/schollz/progressbar/v3"}},
 	"bootstrap":                  {ours: []string{"bootstrap/host"}},
 	"bootstrap/host/hosttest":    {ours: []string{"bootstrap/host"}},
+	"bootstrap/host/secret":      {ours: []string{"bootstrap/host", "bootstrap/host/kdbx"}, others: []string{"golang.org/x/sys", "golang.org/x/term"}},
 	"bootstrap/host/kdbx":        {ours: []string{"bootstrap/host/kdbx/argon2"}, others: []string{"golang.org/x/crypto"}},
 	"bootstrap/host/kdbx/argon2": {others: []string{"golang.org/x/crypto/blake2b", "golang.org/x/sys"}},
 	"bootstrap/host": {others: []string{"github.com/cavaliergopher/grab/v3", "github.com/go-git/go-git/v5", "github.com/go-git/go-billy/v5",
