@@ -4,6 +4,7 @@
 package secret
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -348,22 +349,49 @@ func askTTY(ctx context.Context, name, prompt string) (kdbx.Secret, error) {
 	})
 }
 
+// errNoTTY says that there is no terminal.
+var errNoTTY = errors.New("there is no terminal")
+
+// answerTTY asks something that is no secret; name "": on /dev/tty. The answer is without
+// the white space around it.
+func answerTTY(ctx context.Context, name, question string) (string, error) {
+	if name == "" {
+		name = "/dev/tty"
+	}
+	tty, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return "", errNoTTY
+	}
+	if _, err := io.WriteString(tty, question); err != nil {
+		return "", errNoTTY
+	}
+	return waited(ctx, func() (string, error) {
+		defer tty.Close()
+		line, err := bufio.NewReader(tty).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return strings.TrimSpace(line), err
+	})
+}
+
 // waited is what read returns, or the cause of ctx if that ends first.
-func waited(ctx context.Context, read func() (kdbx.Secret, error)) (kdbx.Secret, error) {
+func waited[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
-		pw  kdbx.Secret
-		err error
+		value T
+		err   error
 	}
 	got := make(chan answer, 1)
 	go func() {
-		pw, err := read()
-		got <- answer{pw, err}
+		value, err := read()
+		got <- answer{value, err}
 	}()
 	select {
 	case a := <-got:
-		return a.pw, a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		return kdbx.Secret{}, context.Cause(ctx)
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 
