@@ -21,6 +21,7 @@ var may = map[string]struct{ ours, others []string }{
 	"bootstrap/report":           {ours: []string{"bootstrap"}, others: []string{"github.com/sirupsen/logrus", "github.com/schollz/progressbar/v3"}},
 	"bootstrap":                  {ours: []string{"bootstrap/host"}},
 	"bootstrap/host/hosttest":    {ours: []string{"bootstrap/host"}},
+	"bootstrap/host/keyring":     {ours: []string{"bootstrap/host/kdbx"}, others: []string{"github.com/godbus/dbus/v5", "github.com/zalando/go-keyring", "golang.org/x/sys"}},
 	"bootstrap/host/secret":      {ours: []string{"bootstrap/host", "bootstrap/host/kdbx"}, others: []string{"golang.org/x/sys", "golang.org/x/term"}},
 	"bootstrap/host/kdbx":        {ours: []string{"bootstrap/host/kdbx/argon2"}, others: []string{"golang.org/x/crypto"}},
 	"bootstrap/host/kdbx/argon2": {others: []string{"golang.org/x/crypto/blake2b", "golang.org/x/sys"}},

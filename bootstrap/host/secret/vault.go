@@ -177,7 +177,7 @@ func (p Place) look(dirs []string) (names, copies []string) {
 func (p Place) warnOfCopies(vault string) {
 	_, copies := p.look([]string{filepath.Dir(vault)})
 	p.warn(slices.DeleteFunc(copies, func(name string) bool {
-		return conflict.ReplaceAllString(filepath.Base(name), "") != filepath.Base(vault) || name == vault
+		return conflict.ReplaceAllString(filepath.Base(name), "") != filepath.Base(vault)
 	}))
 }
 

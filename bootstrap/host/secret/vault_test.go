@@ -195,7 +195,11 @@ func TestDownload(t *testing.T) {
 			t.Errorf("%+v, %v, %d requests", again, err, asked)
 		}
 	}
-	p.Given = f.URL
+	p.Given = srv.URL + "/another.kdbx"
+	if again, err := p.Find(t.Context()); !errors.As(err, new(*UnconfirmedError)) {
+		t.Errorf("what was confirmed of another address: %+v, %v", again, err)
+	}
+	p.Given, asked = f.URL, 0
 	os.WriteFile(filepath.Join(p.Host.Root, f.File), []byte("damaged"), 0o600)
 	if again, err := p.Find(t.Context()); again != f || err != nil || asked != 1 {
 		t.Errorf("%+v, %v, %d requests", again, err, asked)
