@@ -34,7 +34,8 @@ type IO struct {
 	Environ  []string
 	Dir      string // the working directory; "": unknown
 	EUID     int
-	Width    int // of the terminal that Err is; 0: it is none
+	Width    int  // of the terminal that Err is; 0: it is none
+	OutTTY   bool // Out is a terminal
 
 	Root string   // what to take for /; empty but in tests
 	Self []string // the command that starts this program again; empty but in tests: the executable
@@ -46,7 +47,7 @@ func Std() IO {
 	if err != nil { // it was removed; who names a relative path is told
 		dir = ""
 	}
-	return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr)}
+	return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr), OutTTY: host.TerminalWidth(os.Stdout) > 0}
 }
 
 // abs makes name absolute, as seen from the working directory.
@@ -206,7 +207,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newBackups(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 
