@@ -70,8 +70,11 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 			"XDG_STATE_HOME=" + z.c.StateHome, "XDG_CACHE_HOME=" + z.c.CacheHome},
 		Dir: z.c.Home,
 	}
+	if z.c.Shims != "" { // secrets come from the vault that is open, whose password nobody has to give again
+		cmd.Path, cmd.Stdin = []string{z.c.Shims}, []byte("unused\n")
+	}
 	if z.out != "" {
-		cmd.Path = []string{filepath.Join(z.out, "home-path/bin")}
+		cmd.Path = append(cmd.Path, filepath.Join(z.out, "home-path/bin"))
 	}
 	return cmd
 }

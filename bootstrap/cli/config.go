@@ -36,15 +36,17 @@ type options struct {
 
 // session is what a command works with: the host's facts and what is wanted of it.
 type session struct {
-	io      IO
-	opt     options
-	facts   distro.Facts
-	config  steps.Config
-	view    host.Real // looks as whoever started the program
-	secrets secrecy
-	tells   bootstrap.Sink // in a run; nil in other commands
-	flags   *pflag.FlagSet
-	from    map[string]string // setting: the variable or file that has it; no key: the command line
+	io         IO
+	opt        options
+	facts      distro.Facts
+	config     steps.Config
+	view       host.Real // looks as whoever started the program
+	secrets    secrecy
+	secretsAre string         // for the summary
+	vaultFile  string         // that was opened
+	tells      bootstrap.Sink // in a run; nil in other commands
+	flags      *pflag.FlagSet
+	from       map[string]string // setting: the variable or file that has it; no key: the command line
 }
 
 // addFlags declares the flags that are settings too. Each has an environment

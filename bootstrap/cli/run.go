@@ -16,6 +16,7 @@ import (
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/kdbx"
 	"movein/bootstrap/report"
 	"movein/steps"
 )
@@ -142,6 +143,17 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	if err != nil {
 		return out, err
 	}
+	known := new(host.Redactor)
+	sink = bootstrap.Redacted(known, sink)
+	secrets, lock, err := s.openVault(ctx, sink, func(value kdbx.Secret) { known.Add(value.Reveal()) })
+	s.secretsAre = secrets
+	if err != nil {
+		return out, err
+	}
+	defer lock()
+	if g, err = s.graph(); err != nil { // the steps know of the vault now
+		return out, err
+	}
 	halves, err := s.open(ctx, sink)
 	if err != nil {
 		return out, err
@@ -177,7 +189,7 @@ func (s *session) graph() (*bootstrap.Graph, error) {
 
 // summary is what became of a run.
 func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error) bootstrap.Summary {
-	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Generation: s.config.Generation(host.Real{Root: s.io.Root})}
+	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Secrets: s.secretsAre, Generation: s.config.Generation(host.Real{Root: s.io.Root})}
 	for _, e := range out.Steps {
 		switch e.Status {
 		case bootstrap.Changed:

@@ -84,9 +84,17 @@ func (s *session) secretGet(cmd *cobra.Command, args []string, newline bool) err
 	return err
 }
 
-// resolve is the value that an entry of the map stands for: the Secret Service's if that has
-// it and is open, else the vault's.
+// resolve is the value that an entry of the map stands for: of the vault, if a run has that
+// open now; else the Secret Service's, if that has it and is open; else the vault's.
 func (s *session) resolve(ctx context.Context, e steps.SecretEntry) (kdbx.Secret, error) {
+	ref := secret.Ref{Service: e.Service, Key: e.Key, Entry: e.Entry, Field: e.Field}
+	a, asked := secret.Ask(ctx, s.runtimeDir(), secret.Question{Ref: &ref})
+	if asked == nil {
+		defer clear(a.Value)
+		return kdbx.NewSecret(string(a.Value)), nil
+	} else if errors.Is(asked, kdbx.ErrAmbiguous) {
+		return kdbx.Secret{}, asked
+	}
 	var there error // why the Secret Service has it not
 	if e.Service != "" && (e.Field == "" || e.Field == "Password") {
 		value, err := keyring.Lookup(ctx, s.keyringUser(), map[string]string{"service": e.Service, "key": e.Key})
@@ -95,11 +103,17 @@ func (s *session) resolve(ctx context.Context, e steps.SecretEntry) (kdbx.Secret
 		}
 		there = err
 	}
-	if s.secrets.vault == "none" || s.secrets.without {
-		if there == nil {
-			there = fmt.Errorf("%w: the value is in a vault only, and none is to be opened", secret.ErrNoVault)
-		}
+	switch {
+	case errors.Is(asked, kdbx.ErrNotFound): // the vault is open, and has it not
+		return kdbx.Secret{}, asked
+	case s.secrets.without && there != nil:
+		return kdbx.Secret{}, fmt.Errorf("%w; %w", secret.ErrLater, there)
+	case s.secrets.without:
+		return kdbx.Secret{}, secret.ErrLater
+	case s.secrets.vault == "none" && there != nil:
 		return kdbx.Secret{}, there
+	case s.secrets.vault == "none":
+		return kdbx.Secret{}, fmt.Errorf("%w: this value is in a vault only", secret.ErrNoVault)
 	}
 	v, err := s.unlock(ctx)
 	if errors.Is(err, secret.ErrNoVault) && s.secrets.vault == "" && there != nil && !errors.Is(there, keyring.ErrNoBus) && !errors.Is(there, keyring.ErrNoService) {
@@ -108,5 +122,5 @@ func (s *session) resolve(ctx context.Context, e steps.SecretEntry) (kdbx.Secret
 	if err != nil {
 		return kdbx.Secret{}, err
 	}
-	return secret.Lookup(v, secret.Ref{Service: e.Service, Key: e.Key, Entry: e.Entry, Field: e.Field})
+	return secret.Lookup(v, ref)
 }

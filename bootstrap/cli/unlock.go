@@ -113,6 +113,91 @@ func (s *session) warn(format string, a ...any) {
 	fmt.Fprintln(s.io.Err, "movein:", s.io.shown(text))
 }
 
+// runtimeDir is where the agent of a run is.
+func (s *session) runtimeDir() string {
+	runtime := ""
+	if s.io.EUID == s.config.UID {
+		runtime = s.io.getenv("XDG_RUNTIME_DIR")
+	}
+	return secret.RuntimeDir(runtime, s.config.UID)
+}
+
+// openVault opens the vault before the first step of a run and serves it to chezmoi until
+// close is called. That there is no vault, or that somebody wants to open it later, is no
+// error: then all is done that needs no secret. Secrets are
+// "ok", "missing" or "none", and "" if the run needs none.
+func (s *session) openVault(ctx context.Context, tells bootstrap.Sink, handed func(kdbx.Secret)) (secrets string, close func(), err error) {
+	close = func() {}
+	s.tells = tells
+	defer func() { s.tells = nil }()
+	dir := s.runtimeDir()
+	switch {
+	case s.secrets.vault == "none":
+		return "none", close, nil
+	case s.config.Dotfiles == "" || s.config.Dotfiles == "none", s.opt.dryRun && !s.wantsVault():
+		return "", close, nil // nothing asks for a secret; a plan asks nobody for a password
+	case s.secrets.without:
+		return "missing", close, nil
+	case s.io.EUID != s.config.UID:
+		if s.wantsVault() {
+			s.warn("the vault is not opened: that is done as %s only, by running the same command as that user", s.config.User)
+		}
+		return "missing", close, nil
+	}
+	v, err := s.unlock(ctx)
+	switch {
+	case errors.Is(err, secret.ErrNoVault) && s.secrets.vault == "":
+		return "none", close, nil
+	case errors.Is(err, secret.ErrLater):
+		return "missing", close, nil
+	case errors.Is(err, secret.ErrNoPassword) && !s.wantsVault():
+		s.warn("the vault is locked, so what needs a secret is left out; to open it, %s", secret.Ways)
+		return "missing", close, nil
+	case err != nil:
+		return "missing", close, explainSecret(err)
+	case dir == "":
+		s.warn("the vault is not served to chezmoi: user %s has no runtime directory (XDG_RUNTIME_DIR)", s.config.User)
+		return "missing", close, nil
+	}
+	undo, err := secret.Harden()
+	if err != nil {
+		return "missing", close, err
+	}
+	agent, err := secret.Serve(dir, s.vaultFile, v, handed)
+	if err != nil {
+		undo()
+		return "missing", close, err
+	}
+	close = func() {
+		agent.Close()
+		undo()
+	}
+	if s.config.Shims, err = agent.Link(s.exe(), secret.Shim, "movein"); err != nil {
+		close()
+		return "missing", func() {}, err
+	}
+	return "ok", close, nil
+}
+
+// exe is this program, to be started under another name.
+func (s *session) exe() string {
+	exe, err := host.Executable()
+	if err != nil {
+		return "movein"
+	}
+	return exe
+}
+
+// wantsVault reports whether the user has said, this time, how the vault is opened.
+func (s *session) wantsVault() bool {
+	for _, name := range unlocking {
+		if name != "without-secrets" && s.layer(name) < 2 {
+			return true
+		}
+	}
+	return false
+}
+
 // unlock finds the vault and opens it, at most once.
 func (s *session) unlock(ctx context.Context) (v *kdbx.Vault, err error) {
 	undo, err := secret.Harden()
@@ -144,6 +229,7 @@ func (s *session) unlock(ctx context.Context) (v *kdbx.Vault, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.vaultFile = found.File
 	if err := place.Remember(found); err != nil {
 		s.warn("%v", err)
 	}
@@ -151,7 +237,7 @@ func (s *session) unlock(ctx context.Context) (v *kdbx.Vault, err error) {
 }
 
 // locked are the errors of who cannot get at secrets without somebody's help.
-var locked = []error{secret.ErrNoPassword, secret.ErrLater, secret.ErrSource, keyring.ErrLocked, keyring.ErrSilent, kdbx.ErrWrongKey, kdbx.ErrNoKey}
+var locked = []error{secret.ErrNoPassword, secret.ErrLater, secret.ErrSource, keyring.ErrLocked, keyring.ErrSilent, keyring.ErrNoBus, keyring.ErrNoService, kdbx.ErrWrongKey, kdbx.ErrNoKey}
 
 // explainSecret adds to an error of the vault or the keyring its exit code, and what to do.
 func explainSecret(err error) error {
@@ -178,6 +264,8 @@ func explainSecret(err error) error {
 		hint = "mend that, or " + secret.Ways
 	case is(keyring.ErrLocked, keyring.ErrSilent):
 		hint = "unlock it, or allow what its window asks, and run the same command again; with KeePassXC, see Tools, Settings, Secret Service Integration"
+	case is(keyring.ErrNoBus, keyring.ErrNoService):
+		hint = "run it in a session with a keyring, or say where the vault is: --vault FILE"
 	case is(kdbx.ErrNotVault, kdbx.ErrCorrupt):
 		code, hint = bootstrap.ExitFailed, "it may not be synchronised whole yet; look whether KeePassXC opens it"
 	case is(kdbx.ErrNotFound, kdbx.ErrAmbiguous, keyring.ErrNotFound, keyring.ErrAmbiguous, keyring.ErrWrongItem):

@@ -293,7 +293,11 @@ func (s Sources) asker() asker {
 		name = "/dev/tty"
 	}
 	if tty, err := os.OpenFile(name, os.O_RDWR, 0); err == nil {
+		group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 		tty.Close()
+		if err == nil && group != unix.Getpgrp() {
+			return nil // a program that was started in the background would be stopped
+		}
 		return func(ctx context.Context, prompt string) (kdbx.Secret, error) { return askTTY(ctx, name, prompt) }
 	}
 	if s.Askpass == "" {
