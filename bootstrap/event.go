@@ -61,9 +61,8 @@ type Summary struct {
 	Failed         []string `json:"failed"` // names of failed steps, [] if none
 	RebootRequired bool     `json:"reboot_required"`
 	ExitCode       int      `json:"exit_code"`
-	Secrets        string   `json:"secrets,omitempty"` // "ok": the vault was open; "missing": what needs one is left out; "none": there is none
-	Error          string   `json:"error,omitempty"`   // what ended a run outside of any step
-	Generation     string   `json:"generation"`        // store path of the active home generation; "" if none
+	Error          string   `json:"error,omitempty"` // what ended a run outside of any step
+	Generation     string   `json:"generation"`      // store path of the active home generation; "" if none
 	DurationMS     int64    `json:"duration_ms"`
 }
 
