@@ -25,8 +25,7 @@ func TestLab(t *testing.T) {
 		t.Fatalf("setting up the lab: %v\n%s", err, out)
 	}
 	bin := filepath.Join(t.TempDir(), "movein")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.Command(".ci/build", bin)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}

@@ -64,6 +64,9 @@ type Summary struct {
 	Error          string   `json:"error,omitempty"` // what ended a run outside of any step
 	Generation     string   `json:"generation"`      // store path of the active home generation; "" if none
 	DurationMS     int64    `json:"duration_ms"`
+
+	Secrets      string   `json:"secrets,omitempty"`       // "missing": files were skipped because one was not to be had
+	SkippedFiles []string `json:"skipped_files,omitempty"` // names of those files
 }
 
 // Sink is told of every event, one at a time and in order.

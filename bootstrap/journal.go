@@ -12,6 +12,9 @@ import (
 	"movein/bootstrap/host"
 )
 
+// journalMost is how many actions of a change are written down: each run reads them.
+const journalMost = 30
+
 // journalVersion is the version of the journal's format.
 const journalVersion = 1
 
@@ -31,7 +34,8 @@ type Journal struct {
 type Record struct {
 	Status Status    `json:"status"`
 	Time   time.Time `json:"time"`
-	Change Change    `json:"change,omitempty"` // of the last run that changed anything
+	Change Change    `json:"change,omitempty"` // of the last run that changed anything; the first of it
+	More   int       `json:"more,omitempty"`   // actions of it that are not told
 	Reason string    `json:"reason,omitempty"`
 	BootID string    `json:"boot_id,omitempty"` // the boot in which Waiting was said
 }
@@ -82,7 +86,10 @@ func (j *Journal) set(h host.Host, step string, r Record) error {
 		}
 	}
 	if r.Change == nil {
-		r.Change = old.Change
+		r.Change, r.More = old.Change, old.More
+	}
+	if more := len(r.Change) - journalMost; more > 0 {
+		r.Change, r.More = r.Change[:journalMost], more
 	}
 	if r.Status == Waiting {
 		r.BootID = h.BootID()

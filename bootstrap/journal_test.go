@@ -1,6 +1,7 @@
 package bootstrap_test
 
 import (
+	"context"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -171,6 +172,32 @@ func TestJournalKeepsTheLastChange(t *testing.T) {
 			}
 		})
 	}
+}
+
+// long is a step whose change has many actions.
+type long struct{ script }
+
+func (s long) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
+	c, err := s.script.Plan(ctx, v)
+	if len(c) > 0 {
+		c = slices.Repeat(c, 1000)
+	}
+	return c, err
+}
+
+func TestJournalKeepsTheFirstOfALongChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		g, err := bootstrap.NewGraph(long{script{bootstrap.Info{Name: "a"}, nil, l}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, opt, _ := l.graphOf(nil, "")
+		bootstrap.Run(t.Context(), g, func(bootstrap.Event) {}, opt)
+		if r := l.recordOf("a"); r.Status != bootstrap.Changed || len(r.Change) == 0 || len(r.Change) > 100 || len(r.Change)+r.More != 1000 {
+			t.Errorf("it has %d actions and %d more, %s", len(r.Change), r.More, r.Status)
+		}
+	})
 }
 
 func TestJournalForgetsAFailureThatIsMended(t *testing.T) {

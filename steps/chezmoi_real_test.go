@@ -340,6 +340,21 @@ ch = {{ promptChoiceOnce . "ch" "Choice" (list "a" "b") "b" | quote }}
 	}
 }
 
+func TestChezmoiWritesThroughALinkThatItIsToldToLeave(t *testing.T) {
+	d := newRealDots(t, files{"dot_config/x/y": "the y", "dot_config/x/z/w": "the w", "a": "1"})
+	d.put(d.home("dots/x/y"), "mine")
+	d.put(d.home(".config/other"), "")
+	if err := os.Symlink("../dots/x", d.home(".config/x")); err != nil {
+		t.Fatal(err)
+	}
+	l := d.look()
+	l.through = []string{".config/x"}
+	d.apply(l)
+	if target, err := os.Readlink(d.home(".config/x")); target != "../dots/x" || d.text("dots/x/y") != "the y" || d.text("dots/x/z/w") != "the w" || d.text("a") != "1" {
+		t.Errorf("%q, %v; %q %q", target, err, d.text("dots/x/y"), d.text("dots/x/z/w"))
+	}
+}
+
 // A clone is no file that chezmoi has in its archive, and must not be taken for one that it removes.
 func TestChezmoiDoesNotRemoveWhatItClones(t *testing.T) {
 	d := newRealDots(t, files{"exact_e/a": "1", ".chezmoiremove": ".old\n"})

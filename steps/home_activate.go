@@ -59,22 +59,31 @@ type preview struct {
 	suppressed []home.Claim // claims of who is not the owner
 	z          chezmoi
 	look       *chezmoiLook // nil: no dotfiles, or nothing to do for them
+	cutShort   bool         // a change of the home was
 }
 
 // preview looks at all of it. chezmoi is asked only if something may have changed
 // since it was asked last.
 func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p preview, err error) {
 	p = preview{homeActivate: s, g: g}
+	unfinished, cut, err := s.changer().CutShort(v)
+	if err != nil {
+		return p, err
+	}
+	p.cutShort = cut
 	var dotfiles []home.Claim
 	z, asked := newChezmoi(v, s.f, s.c, g.out)
 	key := s.dotfilesKey(g)
+	if !asked && len(Skipped(v)) > 0 {
+		v.Remember("skipped", nil)
+	}
 	if p.z = z; asked && (s.c.Refresh || !z.unchanged(v, key)) {
 		if p.look, err = z.look(ctx, v); err != nil {
 			return p, err
 		}
 		dotfiles = p.look.Claims
 	}
-	w, suppressed, err := s.wanted(v, g, dotfiles)
+	w, suppressed, err := s.wanted(v, g, dotfiles, unfinished)
 	if err != nil {
 		return p, err
 	}
@@ -82,7 +91,7 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 	if p.items, err = home.Preview(v, w); err != nil {
 		return p, err
 	}
-	if p.look != nil && len(p.dotfiles()) == 0 && !s.changer().CutShort(v) {
+	if p.look != nil && len(p.dotfiles()) == 0 && !cut {
 		z.remember(v, key, p.look)
 		s.rememberSkipped(v, p.look)
 	}
@@ -125,7 +134,7 @@ func (p preview) dotfiles() (change bootstrap.Change) {
 
 // change is the preview as a step's change.
 func (p preview) change(v host.View) (change bootstrap.Change) {
-	if p.changer().CutShort(v) {
+	if p.cutShort {
 		change = append(change, bootstrap.Action{Verb: "finish", Target: "the change of the home that was cut short"})
 	}
 	if p.c.activeGeneration(v) != p.g.out {
@@ -149,6 +158,16 @@ func (s homeActivate) backups() home.Backups {
 
 func (s homeActivate) changer() home.Changer {
 	return home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
+}
+
+// Unfinished refuses what may not be done while a change of the home is cut short:
+// its backups are needed to take it back.
+func Unfinished(v host.Files, c Config) error {
+	_, cut, err := homeActivate{c: c}.changer().CutShort(v)
+	if err == nil && cut {
+		err = bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and its backups are needed to take it back"), "finish it first: movein apply")
+	}
+	return err
 }
 
 // rememberSkipped keeps the names of what could not be applied, for the summary.
@@ -191,19 +210,38 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if err := s.stopAtEdited(p.items); err != nil {
 		return err
 	}
-	for _, i := range p.items {
-		if i.Verb == home.Replace {
-			h.Warn("%s (%s) was in the way and is kept in a backup: movein backups list", filepath.Join(s.c.Home, i.Path), i.Was)
-		}
-	}
 	return s.changer().Do(ctx, h, home.Job{
 		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
 		Generation: s.c.activeGeneration(h), Wanted: g.out,
-		Links: s.links(h), Items: p.items, Suppressed: p.suppressed,
-		Also: p.also(h), Save: s.bundles(h), Chezmoi: p.applyDotfiles(h),
+		Links: s.links(h), Items: p.items, Suppressed: p.notLinked(),
+		Also: p.also(h), Save: s.bundles(h), Sealed: func(dir string) { p.tell(h, dir) },
+		Chezmoi:  p.applyDotfiles(h),
+		Try:      func(ctx context.Context) error { return s.try(ctx, h, g) },
 		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },
 		Undo:     undo,
 	})
+}
+
+// tell says what is in the way, and where it is kept.
+func (p preview) tell(h host.Host, dir string) {
+	const most = 10
+	n := 0
+	for _, i := range p.items {
+		if i.Verb != home.Replace {
+			continue
+		}
+		if n++; n <= most {
+			h.Warn("%s (%s) was in the way and is kept in %s", home.Shown(filepath.Join(p.c.Home, i.Path)), i.Was, dir)
+		}
+	}
+	if n > most {
+		h.Warn("%d more were in the way and are kept in %s: movein backups list %s", n-most, dir, filepath.Base(dir))
+	}
+}
+
+// notLinked are the claims of home-manager's that are not wanted.
+func (p preview) notLinked() []home.Claim {
+	return slices.DeleteFunc(slices.Clone(p.suppressed), func(c home.Claim) bool { return c.Owner != home.HomeManager })
 }
 
 // also are files of chezmoi's own that it changes when it applies.
@@ -231,12 +269,17 @@ func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
 	var leave []string
 	for _, i := range p.items {
 		if i.Verb == home.Keep {
-			leave = append(leave, i.Path)
+			leave = append(leave, i.Claim.Path)
 		}
 	}
 	for _, c := range p.suppressed {
 		if c.Owner == home.Chezmoi {
 			leave = append(leave, c.Path)
+		}
+	}
+	for path, owner := range p.c.Ownership {
+		if owner == "through" {
+			p.look.through = append(p.look.through, path)
 		}
 	}
 	return func(ctx context.Context) error { return p.z.apply(ctx, h, p.look, leave) }
@@ -280,13 +323,18 @@ func (s homeActivate) olderBundles(v host.View) (files []string) {
 	return files
 }
 
-// activate makes g the active generation: first a dry run, which changes nothing
-// and finds most of what can go wrong; then the profile; then the real run, which
-// is told that the profile is cared for (driver version 1).
-func (s homeActivate) activate(ctx context.Context, h host.Host, g generation) error {
+// try is a dry run of the activation, which changes nothing and finds most of what
+// can go wrong.
+func (s homeActivate) try(ctx context.Context, h host.Host, g generation) error {
 	if _, err := h.Run(ctx, s.script(g.out, "DRY_RUN=1")); err != nil {
 		return s.explain("trying the activation", err)
 	}
+	return nil
+}
+
+// activate makes g the active generation: first the profile, then the activation,
+// which is told that the profile is cared for (driver version 1).
+func (s homeActivate) activate(ctx context.Context, h host.Host, g generation) error {
 	profile := s.c.profile(h)
 	if err := h.MkdirAll(filepath.Dir(profile), 0o755); err != nil {
 		return err
@@ -338,9 +386,9 @@ func (s homeActivate) undo(ctx context.Context, h host.Host, old string, was map
 	}
 	if _, err := h.Run(ctx, s.script(old)); err != nil {
 		// Its files and its profile are as they were; the next run does the rest.
-		h.Warn("the generation that was active before could not be activated again: %v", err)
+		h.Warn("your files, profile and packages are as they were, but the generation that was active before could not be activated again, and its services may not run; try: %s --driver-version 1 (%v)", old+"/activate", err)
 	}
-	return nil
+	return s.relink(h, was)
 }
 
 // links are the symlinks beside the files that an activation changes, and where

@@ -28,11 +28,15 @@ func (homeRepo) Info() bootstrap.Info {
 
 func (s homeRepo) repo() repo {
 	dir, _ := s.c.HomeDir()
-	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline}
+	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline,
+		updated: func(ctx context.Context, v host.View) bool { return updatedHere(ctx, v, s.c) }}
 }
 
 func (s homeRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	dir, clone := s.c.HomeDir()
+	if readUpdate(v, s.c).Trying {
+		return bootstrap.Change{{Verb: "restore", Target: filepath.Join(dir, lockFile), Reason: "an update was cut short"}}, nil
+	}
 	if s.c.HomeRepo == Starter {
 		return s.planStarter(v, dir)
 	}
@@ -73,6 +77,12 @@ func unseenNix(ctx context.Context, v host.View, dir string) (unseen []string) {
 }
 
 func (s homeRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
+	if err := RestoreLock(ctx, h, s.c); err != nil {
+		return err
+	}
+	if change, err := s.Plan(ctx, h); err != nil || len(change) == 0 {
+		return err
+	}
 	if s.c.HomeRepo == Starter {
 		return s.writeStarter(h)
 	}
@@ -157,6 +167,10 @@ func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	if s.c, err = s.c.withRepo(v); err != nil {
 		return nil, err
 	}
+	known := LastDotfiles(v, s.c)
+	if s.c.Dotfiles == "none" && known != "" {
+		return bootstrap.Change{{Verb: "forget", Target: known}}, nil
+	}
 	if s.c.Dotfiles == "" || s.c.Dotfiles == "none" {
 		return nil, bootstrap.Skip("no dotfiles are asked for (--dotfiles REPO)")
 	}
@@ -164,6 +178,9 @@ func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	if !clone {
 		if !exists(v, dir) {
 			return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no directory %s", dir), "name another: --dotfiles REPO; or none: --dotfiles none")
+		}
+		if known != s.c.Dotfiles {
+			return bootstrap.Change{{Verb: "use", Target: dir}}, nil
 		}
 		return nil, nil
 	}
@@ -176,8 +193,16 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if s.c, err = s.c.withRepo(h); err != nil {
 		return err
 	}
-	if err := s.repo().apply(ctx, h); err != nil {
-		return err
+	if s.c.Dotfiles == "none" {
+		if err := h.Remove(dotfilesRecord(s.c)); err != nil {
+			return err
+		}
+		return bootstrap.Skip("no dotfiles are asked for (--dotfiles REPO)")
+	}
+	if _, clone := s.c.DotfilesDir(); clone {
+		if err := s.repo().apply(ctx, h); err != nil {
+			return err
+		}
 	}
 	if err := h.MkdirAll(s.c.State(), 0o700); err != nil {
 		return err

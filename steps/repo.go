@@ -22,6 +22,8 @@ type repo struct {
 	dir        string
 	onDiverged string
 	offline    bool
+	// updated reports whether flake.lock is as "movein update" left it. It may be nil.
+	updated func(ctx context.Context, v host.View) bool
 }
 
 // shown is the remote's URL without who logs in there: plans, logs and the journal have it.
@@ -66,7 +68,11 @@ func (r repo) plan(ctx context.Context, v host.View) (repoPlan, error) {
 
 // forward says how an existing clone gets to the state of its remote.
 func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPlan, error) {
-	if len(state.Dirty) > 0 {
+	dirty := "it has uncommitted changes"
+	switch {
+	case slices.Equal(state.Dirty, []string{lockFile}) && r.updated != nil && r.updated(ctx, v):
+		dirty = fmt.Sprintf("the flake.lock of the last update is not committed (git -C %s commit -m flake.lock flake.lock)", r.dir)
+	case len(state.Dirty) > 0:
 		v.Warn("%s has uncommitted changes: %s", r.dir, few(state.Dirty))
 	}
 	if state.Branch == "" {
@@ -106,7 +112,7 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 	case r.branch != "" && state.Branch != r.branch:
 		return repoPlan{}, r.stay(v, fmt.Sprintf("it is on branch %s, not %s", state.Branch, r.branch))
 	case len(state.Dirty) > 0:
-		return repoPlan{}, r.stay(v, "it has uncommitted changes")
+		return repoPlan{}, r.stay(v, dirty)
 	}
 	return repoPlan{verb: "fast-forward", branch: state.Branch, commit: tip.Commit, reason: "to " + short(tip.Commit)}, nil
 }

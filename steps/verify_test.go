@@ -35,7 +35,6 @@ func TestEachBrokenPromiseIsAnErrorWithANextCommand(t *testing.T) {
 		{"another generation", func(h *hosttest.Host) { h.Put(profiles+"/home-manager-1-link", "-> "+oldGen) }, []string{"generation active", oldGen, theGen, "movein apply --only home-activate"}},
 		{"no generation", func(h *hosttest.Host) { _ = h.Remove(profiles + "/home-manager") }, []string{"generation active", "movein apply --only home-activate"}},
 		{"a link that leads nowhere", func(h *hosttest.Host) { h.Put("/home/ann/.bashrc", "-> /gone") }, []string{"home links live", ".bashrc", "movein apply --only home-activate"}},
-		{"a link that is gone", func(h *hosttest.Host) { _ = h.Remove("/home/ann/.config/a/b") }, []string{"home links live", ".config/a/b"}},
 		{"no daemon", func(h *hosttest.Host) { h.OnDaemon = silent }, []string{"Nix answers", "refused", "movein doctor"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -28,7 +28,7 @@ func (g generation) claims(v host.Files) ([]home.Claim, error) {
 }
 
 // wanted is what the home is to be with generation g and the dotfiles.
-func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim) (w home.Wanted, suppressed []home.Claim, err error) {
+func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, unfinished string) (w home.Wanted, suppressed []home.Claim, err error) {
 	mine, err := g.claims(v)
 	if err != nil {
 		return w, nil, err
@@ -46,7 +46,12 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim) (
 	if err := s.unsettled(home.Conflicts(w.Claims)); err != nil {
 		return w, nil, err
 	}
-	w.Dropped, err = s.dropped(v, g)
+	w.Dropped, err = s.dropped(v, g, unfinished)
+	for _, c := range suppressed { // home-manager's link is not to stay, whether or not another is to come there
+		if c.Owner == home.HomeManager {
+			w.Dropped = append(w.Dropped, c)
+		}
+	}
 	return w, suppressed, err
 }
 
@@ -57,7 +62,7 @@ func (s homeActivate) unsettled(conflicts []home.Conflict) error {
 	}
 	var lines []string
 	for _, c := range conflicts {
-		lines = append(lines, fmt.Sprintf("~/%s: %s (%s) and %s (%s)", c.Inner.Path, c.Inner.Owner, c.Inner.Source, c.Outer.Owner, c.Outer.Source))
+		lines = append(lines, fmt.Sprintf("%s: %s (%s) and %s (%s)", home.Shown("~/"+c.Inner.Path), c.Inner.Owner, c.Inner.Source, c.Outer.Owner, c.Outer.Source))
 	}
 	const shown = 10
 	if more := len(lines) - shown; more > 0 {
@@ -69,10 +74,10 @@ func (s homeActivate) unsettled(conflicts []home.Conflict) error {
 
 // dropped is what generations before g left in the home and g has not: those of
 // the profile and of the last activation, and of a change that was cut short.
-func (s homeActivate) dropped(v host.View, g generation) (out []home.Claim, err error) {
+func (s homeActivate) dropped(v host.View, g generation, unfinished string) (out []home.Claim, err error) {
 	current, _ := isLink(v, s.c.current())
 	seen := []string{"", g.out}
-	for _, old := range []string{s.c.activeGeneration(v), current, s.changer().Unfinished(v)} {
+	for _, old := range []string{s.c.activeGeneration(v), current, unfinished} {
 		if slices.Contains(seen, old) {
 			continue
 		}
@@ -93,10 +98,6 @@ func (s homeActivate) actions(v host.View, items []home.Item) (change bootstrap.
 			continue // is no change, or goes without saying
 		}
 		a := bootstrap.Action{Verb: string(i.Verb), Target: filepath.Join(s.c.Home, i.Path), Owner: string(i.Claim.Owner), Source: i.Claim.Source, Was: i.Was}
-		switch {
-		case i.Verb == home.Replace || i.Verb == home.Delete && i.Was != "":
-			a.Reason = "what is there is kept in " + s.backups().Dir
-		}
 		if s.c.Diff {
 			a.Diff = s.diff(v, i)
 		}
@@ -139,7 +140,7 @@ func (s homeActivate) diff(v host.View, i home.Item) string {
 func edited(items []home.Item) (out []string) {
 	for _, i := range items {
 		if i.Claim.Last != nil && (strings.HasPrefix(i.Was, "edited ") || i.Was == "deleted") {
-			out = append(out, "~/"+i.Path)
+			out = append(out, home.Shown("~/"+i.Claim.Path))
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"movein/bootstrap"
+	"movein/steps"
 	"movein/steps/home"
 )
 
@@ -71,6 +73,9 @@ func (s *session) prune(cmd *cobra.Command, p pruning) error {
 		}
 	}
 	defer unlock()
+	if err := steps.Unfinished(s.view, s.config); err != nil {
+		return err
+	}
 	runs, _, err := b.List(s.view)
 	if err != nil {
 		return err
@@ -94,7 +99,7 @@ func (s *session) removeRuns(ctx context.Context, b home.Backups, old []home.Run
 		}
 	}
 	if len(old) > 0 && !s.opt.dryRun {
-		if err := s.confirm(fmt.Sprintf("Remove %d backups? They cannot be got back.", len(old))); err != nil {
+		if err := s.confirm(fmt.Sprintf("Remove %d backups? They cannot be got back.", len(old)), "nothing was removed"); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -117,22 +122,32 @@ func (s *session) removeRuns(ctx context.Context, b home.Backups, old []home.Run
 	return nil
 }
 
-// confirm asks on the terminal, unless --yes says not to.
-func (s *session) confirm(question string) error {
+// confirm asks on the terminal, unless --yes says not to. An answer that is not
+// yes is an error: no.
+func (s *session) confirm(question, no string) error {
 	if s.opt.yes {
 		return nil
 	}
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	tty, err := askable(question)
 	if err != nil {
-		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("nobody is there to ask: %s", question)), "if that is what you want, say so: --yes")
+		return err
 	}
 	defer tty.Close()
 	fmt.Fprintf(tty, "%s [y/N] ", question)
 	line, _ := bufio.NewReader(tty).ReadString('\n') //nolint:errcheck // no answer is no
 	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-		return bootstrap.Exit(bootstrap.ExitFailed, fmt.Errorf("nothing was removed"))
+		return bootstrap.Exit(bootstrap.ExitFailed, errors.New(no))
 	}
 	return nil
+}
+
+// askable is the terminal, where somebody can be asked.
+func askable(question string) (*os.File, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("nobody is there to ask: %s", question)), "if that is what you want, say so: --yes")
+	}
+	return tty, nil
 }
 
 // age is a duration that may be in days or weeks.

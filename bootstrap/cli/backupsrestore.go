@@ -126,15 +126,7 @@ func (s *session) printRestored(out restored) error {
 		return json.NewEncoder(s.io.Out).Encode(out)
 	}
 	w := s.io.Out
-	for _, a := range out.Change {
-		fmt.Fprintf(w, "%-8s %s%s\n", a.Verb, printable(a.Target), parenthesis(a.Reason))
-	}
-	for _, dir := range out.Stays {
-		fmt.Fprintf(w, "%-8s %s%s\n", "leave", printable(dir), parenthesis("there is something new in it"))
-	}
-	for _, what := range out.Lacks {
-		fmt.Fprintf(s.io.Err, "movein: could not be given back: %s\n", printable(what))
-	}
+	s.printChange(out.Change, out.Stays, out.Lacks)
 	switch {
 	case len(out.Change) == 0:
 		fmt.Fprintf(w, "Nothing to do: all is as it was before run %s.\n", out.Run)

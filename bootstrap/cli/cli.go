@@ -155,13 +155,16 @@ func Main(args []string, io IO) int {
 		if hint := bootstrap.HintOf(err); hint != "" {
 			fmt.Fprintln(io.Err, " ", io.arrow(), io.shown(hint))
 		}
-		if io.wantsJSON(args) && slices.Contains([]string{"apply", "plan"}, cmd.Name()) {
+		if _, done := errors.AsType[told](err); !done && io.wantsJSON(args) && slices.Contains(summing, cmd.Name()) {
 			report.JSON(io.Out)(refused(err))
 		}
 		return bootstrap.ExitCode(err)
 	}
 	return bootstrap.ExitOK
 }
+
+// summing are the commands whose last line is a summary, with --json.
+var summing = []string{"apply", "plan", "rollback", "update", "uninstall"}
 
 // refused is the summary of a run that a wrong command line kept from beginning.
 func refused(err error) bootstrap.Event {
@@ -212,7 +215,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 

@@ -43,6 +43,7 @@ type session struct {
 	view       host.Real // looks as whoever started the program
 	secrets    secrecy
 	secretsAre string         // for the summary
+	known      host.Redactor  // the secrets that must not be told
 	vaultFile  string         // that was opened
 	tells      bootstrap.Sink // in a run; nil in other commands
 	flags      *pflag.FlagSet
@@ -94,7 +95,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "password-fd", "newline"}
+var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "newline"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,

@@ -43,7 +43,9 @@ in base64, as target_base64, source_base64 or diff_base64:
 
 The last line is always the summary, also after an error or a signal:
   changed, dry_run, failed (names of steps), reboot_required, exit_code, error,
-  generation (store path of the home), duration_ms`,
+  generation (store path of the home), duration_ms,
+  secrets ("missing" if files of the dotfiles were skipped because one was not to be
+  had), skipped_files (their names)`,
 		Example: `  movein plan --json -v`,
 	}
 }

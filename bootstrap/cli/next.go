@@ -21,7 +21,8 @@ func (s *session) whatNow(sum bootstrap.Summary, out bootstrap.Outcome) {
 		fmt.Fprintln(s.io.Err, s.io.shown(s.toDoIt(out)))
 		return
 	}
-	if s.config.HomeRepo == steps.Starter {
+	made := slices.ContainsFunc(out.Steps, func(e bootstrap.Event) bool { return e.Step == "home-repo" && e.Status == bootstrap.Changed })
+	if s.config.HomeRepo == steps.Starter && made {
 		dir, _ := s.config.HomeDir()
 		fmt.Fprintf(s.io.Err, "\nTry it: ~/.local/bin/hello-movein\nChange it: edit %s/home.nix, then run movein apply again.\n", dir)
 	}

@@ -16,7 +16,6 @@ import (
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
-	"movein/bootstrap/host/kdbx"
 	"movein/bootstrap/report"
 	"movein/steps"
 )
@@ -110,15 +109,28 @@ func (s *session) listSteps(cmd *cobra.Command, args []string) error {
 // last event is the summary.
 func (s *session) apply(cmd *cobra.Command, args []string) error {
 	start := time.Now()
-	err := s.load(cmd, args, true)
+	return s.applyNow(cmd, start, s.load(cmd, args, true), nil)
+}
+
+// applyNow is apply once the settings are known, or err because they are not.
+// After it, whatever came of it, after is called; it may be nil.
+func (s *session) applyNow(cmd *cobra.Command, start time.Time, err error, after func() error) error {
 	sink, closeLog, serr := s.sink()
 	defer closeLog()
 	if err == nil {
 		err = serr
 	}
 	var out bootstrap.Outcome
+	lock := func() {}
+	if err == nil {
+		s.secretsAre, lock, err = s.openVault(cmd.Context(), sink)
+	}
 	if err == nil {
 		out, err = s.run(cmd.Context(), sink)
+	}
+	lock()
+	if after != nil {
+		err = errors.Join(err, after())
 	}
 	sum := s.summary(cmd.Context(), out, err)
 	sum.DurationMS = time.Since(start).Milliseconds()
@@ -141,17 +153,6 @@ func (s *session) apply(cmd *cobra.Command, args []string) error {
 func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.Outcome, err error) {
 	g, err := s.graph()
 	if err != nil {
-		return out, err
-	}
-	known := new(host.Redactor)
-	sink = bootstrap.Redacted(known, sink)
-	secrets, lock, err := s.openVault(ctx, sink, func(value kdbx.Secret) { known.Add(value.Reveal()) })
-	s.secretsAre = secrets
-	if err != nil {
-		return out, err
-	}
-	defer lock()
-	if g, err = s.graph(); err != nil { // the steps know of the vault now
 		return out, err
 	}
 	halves, err := s.open(ctx, sink)
@@ -203,6 +204,11 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 			sum.RebootRequired = true
 		}
 	}
+	if s.lookedAtHome(out) {
+		if sum.SkippedFiles = steps.Skipped(s.view); len(sum.SkippedFiles) > 0 {
+			sum.Secrets = "missing"
+		}
+	}
 	switch {
 	case err != nil:
 		sum.Error, sum.ExitCode = err.Error(), bootstrap.ExitCode(err)
@@ -215,6 +221,11 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		sum.ExitCode = bootstrap.ExitChanges
 	}
 	return sum
+}
+
+// lookedAtHome reports whether the run got as far as to look at the home and its dotfiles.
+func (s *session) lookedAtHome(out bootstrap.Outcome) bool {
+	return slices.ContainsFunc(out.Steps, func(e bootstrap.Event) bool { return e.Step == "home-activate" && e.Status.Done() })
 }
 
 // sink is where events go: lines for people on stderr, objects on stdout with
@@ -241,7 +252,7 @@ func (s *session) sink() (sink bootstrap.Sink, closeLog func(), err error) {
 
 // redactor knows the secrets that the settings hold: what a repository's URL says of who logs in.
 func (s *session) redactor() *host.Redactor {
-	r := new(host.Redactor)
+	r := &s.known
 	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles} {
 		if u, err := url.Parse(repo); err == nil && u.User != nil && u.Scheme != "ssh" {
 			password, _ := u.User.Password()

@@ -12,6 +12,7 @@ import (
 	"movein/bootstrap"
 	"movein/bootstrap/report"
 	"movein/steps"
+	"movein/steps/home"
 )
 
 // status is what "movein status --json" prints, as one object.
@@ -22,6 +23,7 @@ type status struct {
 	Host   string `json:"host"`
 	System string `json:"system"`
 	steps.Managed
+	steps.Cut
 	Drift  []bootstrap.Event `json:"drift"` // steps that would change something, or cannot tell
 	InSync bool              `json:"in_sync"`
 }
@@ -51,6 +53,7 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 	s.config.Offline = true
 	st := status{Schema: bootstrap.Schema, Event: "status", User: s.config.User, Host: s.config.Host, System: s.facts.System, Drift: []bootstrap.Event{}}
 	st.Managed = steps.Manages(cmd.Context(), s.view, s.facts, s.config)
+	st.Cut = steps.LastChange(s.view, s.config)
 	if s.config.HomeRepo != "" {
 		out, err := s.run(cmd.Context(), func(bootstrap.Event) {})
 		if err != nil {
@@ -108,6 +111,7 @@ func (s *session) printStatus(st status) {
 		row("Generation", "none")
 	}
 	row("Nix", strings.TrimSpace(st.Nix+" "+st.NixKind))
+	s.printCut(st.Cut)
 	if len(st.Drift) == 0 {
 		row("Drift", "none")
 		return
@@ -117,6 +121,20 @@ func (s *session) printStatus(st status) {
 		s.printDrift(e)
 	}
 	fmt.Fprintf(w, "  %s movein apply\n", s.io.arrow())
+}
+
+// printCut prints what the last change left.
+func (s *session) printCut(l steps.Cut) {
+	w := s.io.Out
+	if l.Backups > 0 {
+		fmt.Fprintf(w, "  %-14s %d, %s\n", "Backups", l.Backups, home.Bytes(l.Bytes))
+	}
+	for _, name := range l.Skipped {
+		fmt.Fprintf(w, "  %-14s %s (a secret that it needs was not to be had)\n", "Skipped", printable(name))
+	}
+	if l.Short {
+		fmt.Fprintf(w, "  %-14s a change of the home was cut short; end it: movein apply\n", "Cut short")
+	}
 }
 
 // printDrift prints what one step would do: a line for each thing, files of the home as a tree.

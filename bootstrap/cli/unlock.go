@@ -14,6 +14,7 @@ import (
 	"movein/bootstrap/host/kdbx"
 	"movein/bootstrap/host/keyring"
 	"movein/bootstrap/host/secret"
+	"movein/steps"
 )
 
 // secrecy are the settings of the vault and its master password.
@@ -126,7 +127,7 @@ func (s *session) runtimeDir() string {
 // close is called. That there is no vault, or that somebody wants to open it later, is no
 // error: then all is done that needs no secret. Secrets are
 // "ok", "missing" or "none", and "" if the run needs none.
-func (s *session) openVault(ctx context.Context, tells bootstrap.Sink, handed func(kdbx.Secret)) (secrets string, close func(), err error) {
+func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets string, close func(), err error) {
 	close = func() {}
 	s.tells = tells
 	defer func() { s.tells = nil }()
@@ -134,8 +135,8 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink, handed fu
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
-	case s.config.Dotfiles == "" || s.config.Dotfiles == "none", s.opt.dryRun && !s.wantsVault():
-		return "", close, nil // nothing asks for a secret; a plan asks nobody for a password
+	case s.config.Dotfiles == "" || s.config.Dotfiles == "none", !s.needsVault():
+		return "", close, nil
 	case s.secrets.without:
 		return "missing", close, nil
 	case s.io.EUID != s.config.UID:
@@ -163,7 +164,7 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink, handed fu
 	if err != nil {
 		return "missing", close, err
 	}
-	agent, err := secret.Serve(dir, s.vaultFile, v, handed)
+	agent, err := secret.Serve(dir, s.vaultFile, v, func(value kdbx.Secret) { s.known.Add(value.Reveal()) })
 	if err != nil {
 		undo()
 		return "missing", close, err
@@ -186,6 +187,15 @@ func (s *session) exe() string {
 		return "movein"
 	}
 	return exe
+}
+
+// needsVault reports whether the vault is to be opened: the user says how, files were left
+// out for want of a secret, or the home is new. A plan asks nobody for a password.
+func (s *session) needsVault() bool {
+	if s.wantsVault() || s.secrets.without {
+		return true
+	}
+	return !s.opt.dryRun && (len(steps.Skipped(s.view)) > 0 || s.config.Generation(s.view) == "")
 }
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.

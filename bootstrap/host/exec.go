@@ -60,7 +60,7 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, &CommandError{Args: c.Args, Code: 127, Err: err}
 	}
-	cmd := exec.CommandContext(ctx, bin, c.Args[1:]...)
+	cmd := exec.CommandContext(ctx, r.full(bin), c.Args[1:]...)
 	cmd.Args[0] = c.Args[0]
 	cmd.Env = append(slices.Clone(r.Env), c.Env...)
 	if len(c.Path) > 0 {
@@ -80,14 +80,14 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// LookPath implements Commands.
+// LookPath implements Commands. The name it returns is one below Root, as all names are.
 func (r Real) LookPath(name string) (string, error) {
 	if strings.Contains(name, "/") {
-		return r.full(name), nil
+		return name, nil
 	}
 	for _, dir := range filepath.SplitList(r.env("PATH")) {
-		file := r.full(filepath.Join(dir, name))
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(r.full(file)); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return file, nil
 		}
 	}
@@ -114,7 +114,7 @@ func (r Real) Spawn(c Cmd, log string) error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(bin, c.Args[1:]...)
+	cmd := exec.Command(r.full(bin), c.Args[1:]...)
 	cmd.Env, cmd.Dir = append(slices.Clone(r.Env), c.Env...), "/"
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -157,7 +157,7 @@ func (r Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
 	if err != nil {
 		return nil, &CommandError{Args: args, Code: 127, Err: err}
 	}
-	cmd := exec.Command(bin, args[1:]...)
+	cmd := exec.Command(r.full(bin), args[1:]...)
 	cmd.Args[0], cmd.Env = args[0], r.Env
 	diag := &tail{lines: func(l string) { r.Warn("%s", l) }}
 	if cred == nil { // sudo writes its prompt to the terminal and its complaints here

@@ -22,13 +22,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bundle writes what the repository of the work tree dir holds to one new file in
-// the existing directory into, and returns its name. The file is a git bundle
-// (gitformat-bundle(5)) with mode 0600 of HEAD and all references, and of everything that can be reached from them:
-// branches, tags, remote-tracking branches, notes, the stash. Older stashes, which only the
-// reflog names, are refs/movein/stash/1 and so on. Not in it: changes that were not
-// committed, the index, ignored files, configuration, what only another reflog
-// names, HEAD of other work trees, repositories of submodules.
+// Bundle writes what the repository of the work tree dir holds to one new file, mode
+// 0600, in the existing directory into, and returns its name. The file is a git
+// bundle (gitformat-bundle(5)) of HEAD, all references (branches, tags,
+// remote-tracking branches, notes, the stash) and everything that can be reached
+// from them. Older stashes, which only the reflog names, are refs/movein/stash/1
+// and so on. Not in it: what was not committed, the index, ignored files,
+// configuration, what only another reflog names, HEAD of other work trees, the
+// repositories of submodules.
 //
 // To have it back:
 //
@@ -37,13 +38,13 @@ import (
 //	git -C DIR stash apply refs/rescued/stash
 //
 // The history of a shallow clone ends at some commits, whose parents the bundle
-// then has as prerequisites. A repository that has those commits takes it as it is:
+// then has as prerequisites. A repository that has those takes it as it is:
 //
 //	git clone URL DIR && git -C DIR fetch FILE '+refs/*:refs/rescued/*'
 //
-// Where there is no other repository any more, all that the clone had (its files, its commits
-// since, not the history before) is taken from the file alone. Each
-// prerequisite is "-PARENT COMMITS", so the file knows where its history ends:
+// Where there is no such repository any more, all that the shallow clone had is
+// taken from the file alone (with GNU sed; SHA-256 needs git init --object-format=sha256).
+// Each prerequisite is "-PARENT COMMITS", so the file knows where its history ends:
 //
 //	git init DIR && cd DIR
 //	sed -n '/^$/q; s/^-[0-9a-f]* //p' FILE | tr ' ' '\n' | sort -u >.git/shallow
@@ -51,19 +52,21 @@ import (
 //	git fetch ../whole.bundle '+refs/*:refs/rescued/*'
 //	git checkout -B main refs/rescued/heads/main
 //
-// The name is NAME-DIGEST.bundle, NAME the last of dir, DIGEST 12 hex digits over the references
-// and where history ends: the same commits have the same name. If a file of
-// reuse has that name, says the same and is whole, nothing is written: it is linked, or its
-// blocks are shared where links cannot be, when both are on one file system. The same file is then never changed again by anyone.
+// The name is NAME-DIGEST.bundle: the last of dir, and 12 hex digits over the
+// references and where history ends, so that the same commits have the same name.
+// If a file of reuse has that name, says the same and is whole, nothing is
+// written: it is linked or, where links cannot be, its blocks are shared, if both
+// are on one file system. Nobody may change a bundle afterwards.
 //
-// Repositories that go-git cannot read are bundled by the program git, which runs
-// no hooks and fetches nothing.
+// What go-git cannot read is bundled by the program git, which then runs no
+// programs and fetches nothing.
 //
-// Errors: fs.ErrNotExist if dir does not exist; ErrNotRepo if it is no work tree
-// of a repository; ErrNoCommits if that has no reference yet; ErrNeedsGit if it is of a kind that
-// needs the program git, which is not here; *DamagedRepoError if something of it is missing (also in a
-// partial clone) or not what it was; those of package os, with syscall.ENOSPC if there
-// is no space; the context's. Nothing is left in into then. dir is never changed.
+// Errors: fs.ErrNotExist if dir does not exist; ErrNotRepo if it is no work tree;
+// ErrNoCommits if there is no reference yet; ErrNeedsGit if only the program git,
+// which is not here, could read it; *DamagedRepoError if something is missing
+// (also in a partial clone) or not what it was; those of package os, with
+// syscall.ENOSPC if there is no space; the context's. Nothing is left in into
+// then. dir is never changed.
 func Bundle(ctx context.Context, dir, into string, reuse []string) (file string, err error) {
 	file, err = bundleRepo(ctx, dir, into, reuse, openBundle)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plumbing.ErrObjectNotFound) {

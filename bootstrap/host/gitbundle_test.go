@@ -140,7 +140,7 @@ func live(t *testing.T, dir string, rnd *rand.Rand) {
 	for i := range 30 {
 		name := fmt.Sprintf("n%d", i)
 		text := fmt.Sprintf("d%d/%d", rnd.IntN(3), rnd.IntN(6))
-		switch rnd.IntN(14) {
+		switch rnd.IntN(16) {
 		case 0:
 			run(t, dir, "checkout", "-q", "-b", "side/"+name)
 		case 1:
@@ -165,6 +165,10 @@ func live(t *testing.T, dir string, rnd *rand.Rand) {
 		case 8:
 			run(t, dir, "-c", fmt.Sprintf("repack.useDeltaBaseOffset=%v", rnd.IntN(2) == 0), "repack", "-q", "-a", "-d", "-k")
 			run(t, dir, "pack-refs", "--all")
+		case 12: // a pack with what others have too, as other deltas
+			cmd := exec.Command("git", "pack-objects", "-q", "--revs", "--no-reuse-delta", fmt.Sprint("--window=", rnd.IntN(20)), ".git/objects/pack/pack")
+			cmd.Dir, cmd.Stdin = dir, strings.NewReader("HEAD\n")
+			must(t, cmd.Run())
 		case 9: // what only a deleted branch had may be what others are deltas of
 			run(t, dir, "checkout", "-q", "-b", "gone")
 			commit(t, dir, map[string]string{text: poem(rnd)})

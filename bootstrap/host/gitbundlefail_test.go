@@ -52,6 +52,7 @@ func TestBundleDamaged(t *testing.T) {
 		"blob in a pack":   func(dir string) { edit(one(t, dir, pack), flip(t, dir, "HEAD~1:a/poem")) },
 		"commit in a pack": func(dir string) { edit(one(t, dir, pack), flip(t, dir, "HEAD~2")) },
 		"cut pack":         func(dir string) { edit(one(t, dir, pack), func(b []byte) []byte { return b[:len(b)-1] }) },
+		"head of a pack":   func(dir string) { edit(one(t, dir, pack), func(b []byte) []byte { b[11] ^= 1; return b }) },
 		"empty pack":       func(dir string) { edit(one(t, dir, pack), func([]byte) []byte { return nil }) },
 		"other index":      func(dir string) { edit(one(t, dir, index), func(b []byte) []byte { b[len(b)-1] ^= 1; return b }) },
 		"no pack":          func(dir string) { must(t, os.Remove(one(t, dir, pack))) },

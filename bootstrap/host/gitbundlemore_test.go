@@ -96,3 +96,58 @@ func byRecipe(t *testing.T, dir, file string) {
 	}
 	run(t, alone, "stash", "apply", "-q", "refs/rescued/stash")
 }
+
+// TestBundleDeepened: with more history the same references are another bundle.
+func TestBundleDeepened(t *testing.T) {
+	up := newRepo(t)
+	commit(t, up, map[string]string{"old": "old\n"})
+	commit(t, up, someFiles)
+	dir := filepath.Join(t.TempDir(), "mine")
+	run(t, "/", "clone", "-q", "--depth=1", "file://"+up, dir)
+	shallow := bundled(t, dir)
+	run(t, dir, "fetch", "-q", "--unshallow")
+	deep := bundled(t, dir, shallow)
+	if filepath.Base(deep) == filepath.Base(shallow) {
+		t.Errorf("%s is %s", deep, shallow)
+	}
+	restored(t, dir, deep)
+}
+
+// TestBundleNames: what is a reference to git is one, and what is none is none.
+func TestBundleNames(t *testing.T) {
+	dir := filepath.Join(filepath.Dir(newRepo(t)), ".mine")
+	must(t, os.Rename(filepath.Join(filepath.Dir(dir), "mine"), dir))
+	head := commit(t, dir, someFiles)
+	for _, ref := range []string{"refs/heads/-x", "refs/heads/ä/ö", "refs/notes/commits", "refs/any", "refs/bisect/bad"} {
+		run(t, dir, "update-ref", ref, head)
+	}
+	for _, name := range []string{"side.lock", "a..b", "sp ace"} {
+		must(t, os.WriteFile(filepath.Join(dir, ".git/refs/heads", name), []byte(head+"\n"), 0o644))
+	}
+	run(t, dir, "checkout", "-q", "--orphan", "unborn")
+	file, err := Bundle(t.Context(), dir, t.TempDir(), nil)
+	must(t, err)
+	if !strings.HasPrefix(filepath.Base(file), "mine-") {
+		t.Errorf("its name is %s", file)
+	}
+	got := strings.ReplaceAll(run(t, "/", "bundle", "list-heads", file), head+" ", "")
+	if want := "refs/any\nrefs/bisect/bad\nrefs/heads/-x\nrefs/heads/main\nrefs/heads/ä/ö\nrefs/notes/commits"; got != want {
+		t.Errorf("it has\n%s\nand not\n%s", got, want)
+	}
+}
+
+// TestBundleOfRoot: names are of the host's files, also where its root is another.
+func TestBundleOfRoot(t *testing.T) {
+	dir := newRepo(t)
+	commit(t, dir, someFiles)
+	h := Real{Root: filepath.Dir(dir)}
+	must(t, h.MkdirAll("/first", 0o755))
+	must(t, h.MkdirAll("/second", 0o755))
+	first, err := h.Bundle(t.Context(), "/mine", "/first", nil)
+	must(t, err)
+	second, err := h.Bundle(t.Context(), "/mine", "/second", []string{first})
+	must(t, err)
+	if filepath.Dir(first) != "/first" || filepath.Dir(second) != "/second" || !os.SameFile(stat(t, h.path(first)), stat(t, h.path(second))) {
+		t.Errorf("%s and %s", first, second)
+	}
+}

@@ -24,7 +24,8 @@ type packWriter struct {
 	buf    []byte
 }
 
-// write writes the pack to w. Errors that are not w's or the context's are *DamagedRepoError.
+// write writes the pack. Errors that are not those of writing are *DamagedRepoError,
+// also when the context ended.
 func (plan *packPlan) write(ctx context.Context, to io.Writer) error {
 	sum := sha1.New()
 	w := &packWriter{plan: plan, out: bufio.NewWriterSize(io.MultiWriter(to, sum), 1<<16),
@@ -33,7 +34,7 @@ func (plan *packPlan) write(ctx context.Context, to io.Writer) error {
 	head := packHead(uint32(len(plan.want)))
 	w.Write(head[:]) //nolint:errcheck // out keeps it
 	err := w.objects(ctx)
-	if e := w.out.Flush(); e != nil {
+	if e := w.out.Flush(); e != nil { // the first error of writing; what came of it is no damage
 		return e
 	}
 	if err != nil {
@@ -110,7 +111,7 @@ func (w *packWriter) copyEntry(ctx context.Context, p packPart, e packEntry) err
 	w.Write(lead)              //nolint:errcheck // out keeps it
 	w.Write(first[head.data:]) //nolint:errcheck // out keeps it
 	if _, err := io.CopyBuffer(onlyWriter{w}, ctxReader{ctx, in}, w.buf); err != nil {
-		return w.blame(ctx, p.damaged(e, err))
+		return p.damaged(e, err)
 	}
 	if sum.Sum32() != e.CRC32 {
 		return p.damaged(e, errors.New("its checksum is wrong"))
@@ -139,30 +140,13 @@ func (w *packWriter) copyLoose(ctx context.Context, h plumbing.Hash) error {
 	err := w.plan.objects.openLoose(h, func(typ plumbing.ObjectType, size int64, in io.Reader) error {
 		w.Write(lengthHead(typ, size)) //nolint:errcheck // out keeps it
 		w.zlib.Reset(w)
-		n, err := io.CopyBuffer(onlyWriter{w.zlib}, ctxReader{ctx, in}, w.buf)
-		if err == nil && n != size {
-			err = io.ErrUnexpectedEOF
-		}
-		if err == nil {
-			err = w.zlib.Close()
-		}
-		return err
+		_, err := io.CopyBuffer(onlyWriter{w.zlib}, ctxReader{ctx, in}, w.buf)
+		return errors.Join(err, w.zlib.Close())
 	})
 	if err != nil {
-		return w.blame(ctx, &DamagedRepoError{"object " + h.String(), err})
+		return &DamagedRepoError{"object " + h.String(), err}
 	}
 	return nil
-}
-
-// blame returns the error of the context or of the writer if there is one, else damage.
-func (w *packWriter) blame(ctx context.Context, damage error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if _, err := w.out.Write(nil); err != nil {
-		return err
-	}
-	return damage
 }
 
 // lengthHead is type and length of an object as an entry of a pack begins with them.

@@ -95,8 +95,8 @@ func past(verb string) string {
 		return "took" + rest
 	case "bring":
 		return "brought" + rest
-	case "get":
-		return "got" + rest
+	case "get", "forget":
+		return strings.TrimSuffix(first, "et") + "ot" + rest
 	case "keep":
 		return "kept" + rest
 	case "stop", "drop", "pin", "swap", "plan", "commit", "wrap", "trim", "ship":

@@ -47,7 +47,7 @@ func TestAmount(t *testing.T) {
 
 func TestPast(t *testing.T) {
 	for verb, want := range map[string]string{
-		"write": "wrote", "run": "ran", "clone": "cloned", "link": "linked", "back up": "backed up", "set up": "set up",
+		"write": "wrote", "run": "ran", "forget": "forgot", "clone": "cloned", "link": "linked", "back up": "backed up", "set up": "set up",
 		"build": "built", "copy": "copied", "deploy": "deployed", "stop": "stopped", "unpack": "unpacked",
 		"make": "made", "take over": "took over", "switch": "switched", "": "", "x": "xed",
 	} {

@@ -91,6 +91,9 @@ func logEvent(logger *logrus.Logger, e bootstrap.Event) {
 		if len(sum.Failed) > 0 {
 			fields["failed"] = fmt.Sprint(sum.Failed)
 		}
+		if len(sum.SkippedFiles) > 0 {
+			fields["skipped_files"] = fmt.Sprintf("%q", sum.SkippedFiles)
+		}
 		if sum.Error != "" {
 			fields[logrus.ErrorKey] = errors.New(sum.Error)
 		}

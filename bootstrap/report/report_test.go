@@ -174,6 +174,19 @@ func repair() *tape {
 		summary(bootstrap.Summary{Changed: true, Generation: generation})
 }
 
+// secrets is a run that had to skip files for lack of a secret.
+func secrets() *tape {
+	p := newTape()
+	for _, name := range []string{"preflight", "home-build"} {
+		p.step(1*ms, name, bootstrap.Running, "").step(3*ms, name, bootstrap.Unchanged, "")
+	}
+	return p.step(0, "home-activate", bootstrap.Running, "").
+		step(900*ms, "home-activate", bootstrap.Changed, "", activateHome()...).
+		summary(bootstrap.Summary{Changed: true, Generation: generation, Secrets: "missing", SkippedFiles: []string{
+			"/home/me/.config/mail/password", "/home/me/.netrc", "/home/me/a\nb", "/home/me/4", "/home/me/5", "/home/me/6", "/home/me/7",
+		}})
+}
+
 func plan() *tape {
 	return newTape().
 		step(0, "preflight", bootstrap.Running, "").
@@ -248,7 +261,7 @@ func lockedOut() *tape {
 func tapes() map[string]*tape {
 	return map[string]*tape{
 		"fresh": freshRun(), "rerun": rerun(), "repair": repair(), "plan": plan(), "failure": failure(),
-		"reboot": reboot(), "interrupted": interrupted(), "locked": lockedOut(),
+		"reboot": reboot(), "interrupted": interrupted(), "locked": lockedOut(), "secrets": secrets(),
 	}
 }
 
@@ -360,7 +373,7 @@ func TestJSON(t *testing.T) {
 	p.progress(0, "home-build", 3, 9, "paths")
 	p.events[1].Summary = &bootstrap.Summary{Generation: "of no meaning here"}
 	p.add(0, bootstrap.Event{Event: "summary", Step: "of no meaning here", Reason: "none here"})
-	p.add(0, bootstrap.Event{Event: "summary", Summary: &bootstrap.Summary{Failed: []string{}, DryRun: true, Error: "interrupted", ExitCode: 130, Generation: generation}})
+	p.add(0, bootstrap.Event{Event: "summary", Summary: &bootstrap.Summary{Failed: []string{}, DryRun: true, Error: "interrupted", ExitCode: 130, Generation: generation, Secrets: "missing", SkippedFiles: []string{"/home/me/.netrc"}}})
 	p.events[3].Schema = 0
 	var b bytes.Buffer
 	p.play(JSON(&b))

@@ -30,6 +30,7 @@ func (t *text) summary(e bootstrap.Event) {
 	if !t.o.Verbose {
 		t.blocked(sum)
 	}
+	t.skipped(sum)
 	level, line := logrus.InfoLevel, t.verdict(e, sum, n)
 	if len(sum.Failed) > 0 || sum.Error != "" {
 		level = logrus.ErrorLevel
@@ -86,6 +87,23 @@ func (t *text) blocked(sum bootstrap.Summary) {
 		because = "not done before the reboot"
 	}
 	t.say(logrus.WarnLevel, t.block(dim, t.marks.none, "", because+": "+strings.Join(names, ", "), "", ""))
+}
+
+// skipped names the files that were not made for lack of a secret.
+func (t *text) skipped(sum bootstrap.Summary) {
+	const most = 5
+	names := slices.Clone(sum.SkippedFiles)
+	if len(names) == 0 {
+		return
+	}
+	for i, name := range names {
+		names[i] = t.below(oneLine(name))
+	}
+	if more := len(names) - most; more > 0 && !t.o.Verbose {
+		names = append(names[:most], fmt.Sprintf("and %d more", more))
+	}
+	t.say(logrus.WarnLevel, t.block(yellow, t.marks.warn, "", "skipped, because a secret is not to be had: "+strings.Join(names, ", "),
+		"open the vault, then run: movein apply --refresh", ""))
 }
 
 // verdict returns the last sentence.

@@ -72,8 +72,13 @@ func (k *Backup) Save(ctx context.Context, paths ...string) error {
 		}
 		want = append(want, path)
 	}
-	return k.save(ctx, want)
+	return k.save(ctx, want, nil)
 }
+
+// SaveDirs keeps what is at paths where directories are to be. What is put into
+// them later is nobody's business: a restore removes one that was not there only
+// when it is empty.
+func (k *Backup) SaveDirs(ctx context.Context, paths ...string) error { return k.save(ctx, nil, paths) }
 
 // SaveTree is Save for all that is below the paths, too.
 func (k *Backup) SaveTree(ctx context.Context, paths ...string) error {
@@ -91,7 +96,7 @@ func (k *Backup) SaveTree(ctx context.Context, paths ...string) error {
 			return k.drop(k.refuse(k.b.place(path).String(), err))
 		}
 	}
-	return k.save(ctx, want)
+	return k.save(ctx, want, nil)
 }
 
 func (b Backups) place(path string) host.Place { return host.Place{Base: b.Home, Name: path} }
@@ -151,18 +156,18 @@ func device(k host.Kept) string {
 	return dev
 }
 
-// save keeps what is at the paths and on the way to them.
-func (k *Backup) save(ctx context.Context, paths []string) error {
+// save keeps what is at the paths and the directories, and on the way to them.
+func (k *Backup) save(ctx context.Context, paths, dirs []string) error {
 	if k.failed {
 		return errors.New("backing up: this backup has failed before")
 	}
 	todo := map[string]bool{} // whether it is on the way only
-	for _, path := range paths {
-		for _, dir := range parents(path) {
-			if _, ok := todo[dir]; !ok {
-				todo[dir] = true
-			}
+	for _, path := range slices.Concat(paths, dirs) {
+		for _, dir := range append(parents(path), path) {
+			todo[dir] = true
 		}
+	}
+	for _, path := range paths {
 		todo[path] = false
 	}
 	for path, parent := range todo {

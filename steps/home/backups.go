@@ -20,6 +20,8 @@ import (
 //	RUN/manifest.json    what the paths were before the run
 //	RUN/objects/ab/cdef  contents, by SHA-256
 //	RUN/held/            the files themselves, where a copy would not be the same
+//	RUN/outcome.json     what the run came to, if it was done to its end
+//	removed              the names of the runs that were pruned
 //	.new-RUN             is being made; what is not renamed was never finished
 //	.old-RUN             is being removed
 //
@@ -39,7 +41,8 @@ const (
 // Run is a backup that is whole.
 type Run struct {
 	Manifest
-	Dir string
+	Dir  string
+	Done *Outcome // nil: it did not last
 }
 
 // Count is how many files, links and whatever else is in it, without the directories on the way.
@@ -150,7 +153,7 @@ func (b Backups) read(v host.Files, run string) (r Run, err error) {
 	if err != nil {
 		return r, bootstrap.Hint(fmt.Errorf("reading backup %s: %w", run, err), "what it holds is below %s/objects; the other backups are not concerned: movein backups list", r.Dir)
 	}
-	r.Run = run
+	r.Run, r.Done = run, b.outcome(v, run)
 	return r, nil
 }
 

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"movein/bootstrap"
@@ -32,8 +34,10 @@ type record struct {
 	Wanted     string            `json:"wanted,omitempty"`     // the one that is to be active
 	Links      map[string]string `json:"links,omitempty"`      // links beside the files, as they were; "": none
 	Activating bool              `json:"activating,omitempty"`
-	Held       []string          `json:"held,omitempty"` // files that are moved aside while home-manager links their places
-	Back       bool              `json:"back,omitempty"` // it went wrong and is being taken back
+	Held       []string          `json:"held,omitempty"`    // files that are moved aside while home-manager links their places
+	Unfolds    []unfold          `json:"unfolds,omitempty"` // links that stand for what a directory held that was one link
+	Back       bool              `json:"back,omitempty"`    // it went wrong and is being taken back
+	Undoes     string            `json:"undoes,omitempty"`  // it is a Return, to before this run
 }
 
 const recordVersion = 1
@@ -46,40 +50,63 @@ type Job struct {
 	Links      map[string]string // links that the parts change beside the items, as they are now
 	Items      []Item            // of Preview
 	Also       []string          // other paths below the home that the parts write
-	Suppressed []Claim           // home-manager's that are not wanted although its generation has them
+	Suppressed []Claim           // not wanted; home-manager's, its generation has all the same
 
 	Save     func(ctx context.Context, b *Backup) error // puts more into the backup; may be nil
+	Sealed   func(dir string)                           // told where the backup is, before anything is changed; may be nil
 	Chezmoi  func(ctx context.Context) error            // may be nil
+	Try      func(ctx context.Context) error            // Activate's dry run, which changes nothing; may be nil
 	Activate func(ctx context.Context) error
 	Undo     Undo
 }
 
 // Undo gives a generation back, and the links as they were. Activated says whether
-// the other one had begun to be activated.
+// the other one had begun to be activated, the dry run aside.
 type Undo func(ctx context.Context, generation string, links map[string]string, activated bool) error
 
-// Unfinished is the generation that a change which was cut short was about; "" if
-// none was.
-func (c Changer) Unfinished(v host.Files) string {
-	rec, ok := c.record(v)
-	if !ok {
-		return ""
-	}
-	return rec.Wanted
+// CutShort reports whether a change was, and the generation that it was about. A
+// record that cannot be read is an error: it may say that files are moved aside, or
+// that a change is being taken back.
+func (c Changer) CutShort(v host.Files) (generation string, cut bool, err error) {
+	rec, cut, err := c.record(v)
+	return rec.Wanted, cut, err
 }
 
-// CutShort reports whether a change was.
-func (c Changer) CutShort(v host.Files) bool {
-	_, ok := c.record(v)
-	return ok
-}
-
-func (c Changer) record(v host.Files) (rec record, ok bool) {
+func (c Changer) record(v host.Files) (rec record, ok bool, err error) {
 	data, err := v.ReadFile(c.Record)
-	if err != nil || json.Unmarshal(data, &rec) != nil || rec.Version != recordVersion {
-		return record{}, false
+	if errors.Is(err, fs.ErrNotExist) {
+		return record{}, false, nil
+	} else if err != nil {
+		return record{}, false, fmt.Errorf("reading what was being changed: %w", err)
 	}
-	return rec, true
+	err = json.Unmarshal(data, &rec)
+	switch {
+	case err == nil && rec.Version > recordVersion:
+		return record{}, false, bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(fmt.Errorf("%s is of version %d, written by a newer movein", c.Record, rec.Version),
+			"a change of the home was cut short: let that newer movein finish it"))
+	case err == nil && rec.Version != recordVersion:
+		err = fmt.Errorf("version %d", rec.Version)
+	case err == nil:
+		err = rec.check()
+	}
+	if err != nil { // it is never half written
+		return record{}, false, bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and its record %s is damaged: %w", c.Record, err),
+			"everything that was replaced is in %s: give back what you miss (movein backups list), then remove the record and run the same command again: rm %s", c.Backups.Dir, quote(c.Record))
+	}
+	return rec, true, nil
+}
+
+// check refuses a record that no movein has written: what it says is done.
+func (r record) check() error {
+	if len(r.Runs) == 0 {
+		return errors.New("it names no backup")
+	}
+	for _, name := range slices.Concat(r.Held, slices.Collect(maps.Keys(r.Links))) {
+		if !filepath.IsAbs(name) {
+			return fmt.Errorf("%q is no absolute path", name)
+		}
+	}
+	return nil
 }
 
 func (c Changer) write(h host.Host, rec record) error {
@@ -95,43 +122,66 @@ func (c Changer) write(h host.Host, rec record) error {
 }
 
 // Resume gets a home ready in which a change was cut short: it finishes taking
-// back one that had gone wrong. It is called before the home is looked at.
+// back one that had gone wrong, or that was a Return. It is called before the home is looked at.
 func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
-	rec, ok := c.record(h)
+	rec, ok, err := c.record(h)
 	switch {
-	case !ok:
-		return nil
-	case rec.Back:
+	case err != nil || !ok:
+		return err
+	case rec.Back, rec.Undoes != "":
 		return c.takeBack(ctx, h, rec, undo)
 	}
-	return c.unhold(h, rec.Held)
+	return errors.Join(c.unhold(h, rec.Held), c.unfoldAgain(h, rec.Unfolds), c.removeTemporary(ctx, h, rec.Runs))
 }
 
 // Do makes the change. Nothing is changed if the backup cannot be made.
 func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
+	rec, resumed, err := c.record(h)
+	if err != nil {
+		return err
+	}
 	run, dirs, err := c.backUp(ctx, h, job)
 	if err != nil {
 		return bootstrap.Hint(fmt.Errorf("backing up what would be replaced: %w", err), "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
-	rec, resumed := c.record(h)
+	if job.Sealed != nil {
+		job.Sealed(filepath.Join(c.Backups.Dir, run))
+	}
 	if !resumed {
 		rec = record{Generation: job.Generation, Links: job.Links}
 	}
 	rec.Runs, rec.Wanted = append(rec.Runs, run), job.Wanted
+	rec.Unfolds = append(rec.Unfolds, unfolds(job.Items)...)
 	if err := c.write(h, rec); err != nil {
-		return err
+		return bootstrap.Hint(err, "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
 	if err = c.parts(ctx, h, &rec, job); err == nil {
-		err = c.keepModes(h, dirs)
+		err = c.keepModes(h, dirs, opened)
 	}
 	if err == nil {
-		return h.Remove(c.Record)
+		err = c.Backups.done(h, rec.Runs[0], Outcome{Generation: job.Wanted})
+	}
+	if err == nil {
+		return c.done(h)
 	}
 	// The run may have been interrupted; what is begun is taken back all the same.
 	if berr := c.takeBack(context.WithoutCancel(ctx), h, rec, job.Undo); berr != nil {
-		return bootstrap.Hint(errors.Join(err, berr), "not all is as it was: mend that and run the same command again; everything that was replaced is in the backup: movein backups list")
+		return bootstrap.Hint(errors.Join(err, berr), "%s", bootstrap.HintOf(berr))
 	}
 	return bootstrap.Hint(err, "%s", cmpHint(err, "the home is as it was; mend that and run the same command again"))
+}
+
+// done ends a change. What was done is safe from a power loss before the record
+// goes, and so is that it is gone: who finds it later takes everything back that was
+// done since.
+func (c Changer) done(h host.Host) error {
+	if err := h.Sync(c.Backups.Home); err != nil {
+		return fmt.Errorf("making the home safe from a power loss: %w", err)
+	}
+	if err := h.Remove(c.Record); err != nil {
+		return err
+	}
+	return h.Sync(filepath.Dir(c.Record))
 }
 
 // cmpHint is err's own hint, or the other.
@@ -142,12 +192,12 @@ func cmpHint(err error, other string) string {
 	return other
 }
 
-// keepModes gives directories their modes again that home-manager removed, when
-// they were empty for a moment, and made anew.
-func (c Changer) keepModes(h host.Host, dirs []host.Kept) error {
+// keepModes gives directories their modes again that differ in a way that matters:
+// home-manager removes those that are empty for a moment, and makes them anew.
+func (c Changer) keepModes(h host.Host, dirs []host.Kept, matters func(now, was fs.FileMode) bool) error {
 	for _, was := range dirs {
 		name := c.place(was.Name).String()
-		if now, err := h.Lstat(name); err != nil || !now.IsDir() || now.Mode()&^fs.ModeDir == was.Mode {
+		if now, err := h.Lstat(name); err != nil || !now.IsDir() || !matters(now.Mode()&^fs.ModeDir, was.Mode) {
 			continue
 		}
 		if err := h.Own(name, was.UID, was.GID, was.Mode); err != nil {
@@ -157,14 +207,20 @@ func (c Changer) keepModes(h host.Host, dirs []host.Kept) error {
 	return nil
 }
 
+// opened: somebody may do now what nobody could. A directory that a hook has closed stays so.
+func opened(now, was fs.FileMode) bool { return now.Perm()&^was.Perm() != 0 }
+
+// changed: it is not what it was at all.
+func changed(now, was fs.FileMode) bool { return now != was }
+
 // backUp copies all that the job changes. It returns the backup's name, and the
-// directories that what is changed is in.
-func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, dirs []host.Kept, err error) {
+// directories on the way to what is changed.
+func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, on []host.Kept, err error) {
 	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: job.Reason, Generation: job.Generation})
 	if err != nil {
 		return "", nil, err
 	}
-	var some, trees, absent []string
+	var some, dirs, trees, absent []string
 	for _, item := range job.Items {
 		if item.Verb == Replace || item.Verb == Delete {
 			trees = append(trees, item.Path)
@@ -175,6 +231,8 @@ func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, 
 		switch {
 		case item.Verb == Create && below: // or it is in the tree
 			absent = append(absent, item.Path)
+		case item.Verb == Create && item.Claim.Kind == Dir:
+			dirs = append(dirs, item.Path)
 		case item.Verb == Create || item.Verb == Update:
 			some = append(some, item.Path)
 		}
@@ -183,6 +241,9 @@ func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (run string, 
 		return "", nil, err
 	}
 	if err := b.Save(ctx, append(some, job.Also...)...); err != nil {
+		return "", nil, err
+	}
+	if err := b.SaveDirs(ctx, dirs...); err != nil {
 		return "", nil, err
 	}
 	b.Absent(absent...)
@@ -211,7 +272,6 @@ func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) e
 	if rec.Held, err = c.toHold(h, job.Suppressed); err != nil {
 		return err
 	}
-	rec.Activating = true
 	if err := c.write(h, *rec); err != nil {
 		return err
 	}
@@ -220,10 +280,19 @@ func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) e
 			return err
 		}
 	}
+	if job.Try != nil {
+		if err := job.Try(ctx); err != nil {
+			return err
+		}
+	}
+	rec.Activating = true
+	if err := c.write(h, *rec); err != nil {
+		return err
+	}
 	if err := job.Activate(ctx); err != nil {
 		return err
 	}
-	if err := c.unlink(ctx, h, job.Suppressed); err != nil {
+	if err := c.unlink(ctx, h, job.Suppressed, rec.Held); err != nil {
 		return err
 	}
 	if err := c.unhold(h, rec.Held); err != nil {
@@ -239,7 +308,8 @@ func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backu
 // what chezmoi makes of it may begin with what it is.
 func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 	for _, i := range items {
-		if i.Verb == Replace && !(i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file") {
+		plain := i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file"
+		if i.Verb == Replace && !plain {
 			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
 				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
 			}
@@ -267,31 +337,72 @@ func cmpMode(mode fs.FileMode) fs.FileMode {
 	return mode
 }
 
-// heldName is where a file waits while home-manager links its place.
+// heldName is where a file waits while home-manager links its place. It is none of the
+// temporary names that package host cleans up.
 func heldName(name string) string {
-	return filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".movein-held")
+	return filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".held-by-movein")
 }
 
-// toHold are the files that have to be out of the way of links that are not wanted.
+// Shown is a name for people: quoted if it has something in it that cannot be seen.
+func Shown(name string) string {
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
+}
+
+// toHold is what has to be out of the way of links that are not wanted: what is in
+// their places, or what is no directory on the way there.
 func (c Changer) toHold(h host.Host, suppressed []Claim) (held []string, err error) {
 	for _, s := range suppressed {
-		name := c.place(s.Path).String()
-		if _, err := h.Lstat(name); errors.Is(err, fs.ErrNotExist) || isManaged(h, name) {
+		if s.Owner != HomeManager {
 			continue
-		} else if err != nil {
-			return held, err
 		}
-		held = append(held, name)
+		for _, path := range append(parents(s.Path)[1:], s.Path) {
+			name := c.place(path).String()
+			info, err := h.Lstat(name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err != nil:
+				return held, err
+			case slices.Contains(held, name):
+			case info.IsDir() && path != s.Path:
+				continue
+			case !isManaged(h, name):
+				held = append(held, name)
+			}
+			break
+		}
 	}
 	return held, nil
 }
 
-// unlink takes the links away that are not wanted.
-func (c Changer) unlink(ctx context.Context, h host.Host, suppressed []Claim) error {
+// unlink takes the links away that are not wanted, and directories that were made
+// for them in the places of what is held.
+func (c Changer) unlink(ctx context.Context, h host.Host, suppressed []Claim, held []string) error {
 	for _, s := range suppressed {
+		if s.Owner != HomeManager {
+			continue
+		}
 		if isManaged(h, c.place(s.Path).String()) {
 			if err := h.TakeAway(ctx, c.place(s.Path), false); err != nil {
 				return err
+			}
+		}
+		below := false
+		for _, dir := range parents(s.Path)[1:] {
+			below = below || slices.Contains(held, c.place(dir).String())
+		}
+		for dir := parentOf(s.Path); below && dir != "."; dir = parentOf(dir) {
+			name := c.place(dir).String()
+			if entries, err := h.ReadDir(name); err != nil || len(entries) > 0 {
+				break
+			}
+			if err := h.TakeAway(ctx, c.place(dir), false); err != nil {
+				return err
+			}
+			if slices.Contains(held, name) {
+				break
 			}
 		}
 	}
@@ -306,7 +417,7 @@ func (c Changer) unhold(h host.Host, held []string) error {
 			continue
 		}
 		if _, err := h.Lstat(name); err == nil && !isManaged(h, name) {
-			h.Warn("%s was to go back to %s, where something else is now", heldName(name), name)
+			h.Warn("%s was to go back to %s, where something else is now: look at both, and keep the one you want", Shown(heldName(name)), Shown(name))
 			continue
 		}
 		if err := h.Rename(heldName(name), name); err != nil {
@@ -346,20 +457,22 @@ func (c Changer) sweep(ctx context.Context, h host.Host, items []Item) error {
 // takeBack makes the home what it was before the change, of which rec is the record.
 func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Undo) error {
 	rec.Back = true
-	if err := c.write(h, rec); err != nil {
-		return err
-	}
-	errs := []error{c.unhold(h, rec.Held)}
-	if len(rec.Runs) > 0 {
-		errs = append(errs, c.restore(ctx, h, rec.Runs[0]))
-	}
+	// A disk may be full: it is taken back all the same, and if that is cut short,
+	// the next run goes on with the change as if it had not gone wrong.
+	c.write(h, rec) //nolint:errcheck // see above
+	errs := []error{c.unhold(h, rec.Held), c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
+	activated := rec.Activating && errors.Join(errs...) == nil // else the old one would find what is not its own
 	if undo != nil {
-		errs = append(errs, undo(ctx, rec.Generation, rec.Links, rec.Activating))
+		errs = append(errs, undo(ctx, rec.Generation, rec.Links, activated))
+	}
+	if activated && errors.Join(errs...) == nil {
+		errs = append(errs, c.restore(ctx, h, rec.Runs[0])) // the old generation's activation is a change, too
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("giving back what was there: %w", err)
+		return bootstrap.Hint(fmt.Errorf("giving back what was there: %w", err),
+			"not all is as it was: mend that and run the same command again; everything that was replaced is in %s: movein backups list", c.Backups.Dir)
 	}
-	return h.Remove(c.Record)
+	return c.done(h)
 }
 
 // restore gives back what the run and the later ones replaced.
@@ -370,10 +483,10 @@ func (c Changer) restore(ctx context.Context, h host.Host, run string) error {
 	}
 	done, err := c.Backups.RestoreTo(ctx, h, first, About{Version: c.Version, Reason: "before a change that went wrong was taken back"})
 	for _, lack := range done.Lacks {
-		h.Warn("could not be given back: %s", lack)
+		h.Warn("could not be given back: %s; what it was is in %s", Shown(lack), first.Dir)
 	}
 	for _, stays := range done.Stays {
-		h.Warn("%s is not empty and stays", stays)
+		h.Warn("%s was not there before, is not empty, and stays", Shown(stays))
 	}
 	var dirs []host.Kept
 	for _, e := range first.Entries {
@@ -381,5 +494,5 @@ func (c Changer) restore(ctx context.Context, h host.Host, run string) error {
 			dirs = append(dirs, e.Kept)
 		}
 	}
-	return errors.Join(err, c.keepModes(h, dirs))
+	return errors.Join(err, c.keepModes(h, dirs, changed))
 }

@@ -68,8 +68,8 @@ const (
 
 // Item is one line of a preview.
 type Item struct {
-	Path  string // below the home: of the claim, or of what is in its way
+	Path  string // below the home: the claim's, or where that is through links of the user's
 	Verb  Verb
-	Was   string // what is there: "file", "foreign link", "dangling link", "directory", …; "" when nothing is
+	Was   string // what is there: "file", "foreign link", "dangling link", "directory", …; "deleted": what its owner left is gone; "" when nothing is
 	Claim Claim  // who wants what; of a Delete, what it was
 }

@@ -12,7 +12,7 @@ import (
 func (p *preview) drop() error {
 	gone := map[string]bool{} // of what chezmoi deletes, too: that goes first
 	for _, i := range p.items {
-		gone[i.Path] = i.Verb == Delete
+		gone[i.Claim.Path] = i.Verb == Delete
 	}
 	dropped := map[string]bool{}
 	for _, c := range p.w.Dropped {

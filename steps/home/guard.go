@@ -43,11 +43,19 @@ func clash(outer, inner Claim) bool {
 }
 
 // Settle applies what the user said about who owns what: a path and all below it
-// is the named owner's. What others claim there is suppressed.
+// is the named owner's. What others claim there is suppressed, but for a directory
+// that what the owner claims leaves room for.
 func Settle(claims []Claim, ownership map[string]Owner) (kept, suppressed []Claim) {
+	solid := map[string]bool{} // what owners have that is no directory
+	for _, c := range claims {
+		if c.Kind != Dir && c.Owner == ownerOf(c.Path, ownership) {
+			solid[c.Path] = true
+		}
+	}
 	for _, c := range claims {
 		owner := ownerOf(c.Path, ownership)
-		if owner == "" || owner == c.Owner || c.Kind == Dir {
+		room := c.Kind == Dir && !solid[c.Path] && !slices.ContainsFunc(parents(c.Path), func(dir string) bool { return solid[dir] })
+		if owner == "" || owner == c.Owner || room {
 			kept = append(kept, c)
 		} else {
 			suppressed = append(suppressed, c)

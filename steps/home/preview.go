@@ -77,7 +77,30 @@ const (
 func (p *preview) name(path string) string { return filepath.Join(p.w.Home, path) }
 
 func (p *preview) add(verb Verb, was string, c Claim) {
-	p.items = append(p.items, Item{Path: c.Path, Verb: verb, Was: was, Claim: c})
+	p.items = append(p.items, Item{Path: p.through(c.Path), Verb: verb, Was: was, Claim: c})
+}
+
+// through is where a path is that is reached through links that the user wants to
+// have files written through, if that is in the home.
+func (p *preview) through(path string) string {
+	const hops = 40
+	for range hops {
+		i := slices.IndexFunc(p.w.Through, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
+		if i < 0 {
+			break
+		}
+		dir := p.w.Through[i]
+		target, err := p.v.Readlink(p.name(dir))
+		if err != nil {
+			break
+		}
+		rel, err := filepath.Rel(p.w.Home, resolve(p.name(dir), target))
+		if err != nil || !filepath.IsLocal(rel) {
+			break
+		}
+		path = filepath.Join(rel, path[len(dir)+1:])
+	}
+	return path
 }
 
 func (p *preview) claim(c Claim) error {
@@ -112,11 +135,14 @@ func (p *preview) claim(c Claim) error {
 
 // create: nothing is there. What chezmoi wrote once and somebody deleted was edited too.
 func (p *preview) create(c Claim) error {
-	if c.Last != nil && p.w.OnModified == "keep" {
-		p.add(Keep, "deleted", c)
-		return nil
+	verb, was := Create, ""
+	if c.Last != nil && c.Last.Kind != Absent {
+		was = "deleted"
+		if p.w.OnModified == "keep" {
+			verb = Keep
+		}
 	}
-	p.add(Create, "", c)
+	p.add(verb, was, c)
 	return nil
 }
 
@@ -166,7 +192,7 @@ func (p *preview) look(c Claim) (placed, error) {
 		if err != nil {
 			return 0, err
 		}
-		p.add(Replace, "folded parent directory", c)
+		p.add(Replace, foldedDir, c)
 		return missing, p.unfold(c.Owner, c.Path, target, "")
 	}
 	was, err := p.was(c.Path, info)
@@ -182,6 +208,9 @@ func (p *preview) isDir(path string) bool {
 	_, err := p.v.ReadDir(p.name(path))
 	return err == nil
 }
+
+// foldedDir is what a directory is that is a link to one.
+const foldedDir = "folded parent directory"
 
 // unfold keeps in sight what a directory held that was one link to target: it
 // becomes a directory, with a link for each thing that is in target and not wanted

@@ -193,7 +193,7 @@ func TestPreviewGoesThroughLinksOnlyWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "data/f mine", "a -> data")
 	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
-	if err != nil || render(items) != "replace a/f (file)" {
+	if err != nil || render(items) != "replace data/f (file)" {
 		t.Errorf("%s, %v", render(items), err)
 	}
 }
@@ -226,8 +226,9 @@ func TestConflictsAreFoundAtAPathAndAboveIt(t *testing.T) {
 }
 
 func TestSettledOwnershipSuppressesTheLosersClaims(t *testing.T) {
-	claims := []Claim{hm("f"), cz("f", ""), hm("d/x"), cz("d/x", ""), cz("d/y", ""), {Path: "d", Owner: Chezmoi, Kind: Dir}, cz("o", "")}
-	kept, lost := Settle(claims, map[string]Owner{"f": HomeManager, "d": HomeManager, "d/y": Chezmoi})
+	claims := []Claim{hm("f"), cz("f", ""), hm("d/x"), cz("d/x", ""), cz("d/y", ""), {Path: "d", Owner: Chezmoi, Kind: Dir}, cz("o", ""),
+		hm("e"), {Path: "e", Owner: Chezmoi, Kind: Dir}, {Path: "e/e", Owner: Chezmoi, Kind: Dir}, cz("e/e/x", "")}
+	kept, lost := Settle(claims, map[string]Owner{"f": HomeManager, "d": HomeManager, "d/y": Chezmoi, "e": HomeManager})
 	paths := func(cs []Claim) (out []string) {
 		for _, c := range cs {
 			out = append(out, string(c.Owner[0])+":"+c.Path)
@@ -235,10 +236,10 @@ func TestSettledOwnershipSuppressesTheLosersClaims(t *testing.T) {
 		slices.Sort(out)
 		return out
 	}
-	if got, want := strings.Join(paths(kept), " "), "c:d c:d/y c:o h:d/x h:f"; got != want {
+	if got, want := strings.Join(paths(kept), " "), "c:d c:d/y c:o h:d/x h:e h:f"; got != want {
 		t.Errorf("kept %s, want %s", got, want)
 	}
-	if got, want := strings.Join(paths(lost), " "), "c:d/x c:f"; got != want {
+	if got, want := strings.Join(paths(lost), " "), "c:d/x c:e c:e/e c:e/e/x c:f"; got != want {
 		t.Errorf("suppressed %s, want %s", got, want)
 	}
 	if c := Conflicts(kept); len(c) != 0 {

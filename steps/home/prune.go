@@ -47,6 +47,11 @@ func Prunable(runs []Run, p Policy, now time.Time) (old []Run, originals int) {
 
 // Prune removes runs, and what killed ones left.
 func (b Backups) Prune(h host.Host, runs []Run) error {
+	if len(runs) > 0 {
+		if err := b.remember(h, runs); err != nil {
+			return err
+		}
+	}
 	for _, r := range slices.Backward(runs) { // the newest first: what stays is what was before it
 		gone := filepath.Join(b.Dir, removing+r.Run)
 		if err := h.Rename(r.Dir, gone); err != nil {

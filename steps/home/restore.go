@@ -24,7 +24,7 @@ type Restored struct {
 // Restore makes the paths of the home, or all that the run knows, what they were before
 // it. What would be lost is saved first. When it is cut short, the same again ends it.
 func (b Backups) Restore(ctx context.Context, h host.Host, r Run, a About, paths ...string) (Restored, error) {
-	return b.restore(ctx, h, r.below(paths), a)
+	return b.restore(ctx, h, r.below(paths), a, nil)
 }
 
 // RestoreTo makes all that the run and the later ones know what it was before the run.
@@ -33,7 +33,7 @@ func (b Backups) RestoreTo(ctx context.Context, h host.Host, r Run, a About) (Re
 	if err != nil {
 		return Restored{}, err
 	}
-	return b.restore(ctx, h, since(runs), a)
+	return b.restore(ctx, h, since(runs), a, nil)
 }
 
 // from are the run and the later ones, newest first.
@@ -93,7 +93,7 @@ func (b Backups) compare(ctx context.Context, v host.View, wants map[string]want
 		if err := m.decide(); err != nil {
 			return nil, bootstrap.Hint(bootstrap.Refuse("restoring below %s: %w", b.place(name), err), "move it away, then run the same command again: ls -ld %s", quote(b.place(name).String()))
 		}
-		if m.Kind != host.KindDir || m.verb == replace {
+		if m.verb != prune && (m.Kind != host.KindDir || m.verb == replace) {
 			over[name] = true
 		}
 		if (m.verb == remove || m.verb == replace) && inside(b.Dir, b.place(name).String()) {
@@ -151,8 +151,9 @@ func (b Backups) relink(ctx context.Context, v host.View, moves []move) error {
 	return nil
 }
 
-// restore does what compare says.
-func (b Backups) restore(ctx context.Context, h host.Host, wants map[string]wanted, a About) (r Restored, err error) {
+// restore does what compare says. If sealed is given, a backup is made also if nothing
+// would be lost, and sealed is called before the first change.
+func (b Backups) restore(ctx context.Context, h host.Host, wants map[string]wanted, a About, sealed func(run string) error) (r Restored, err error) {
 	undo, closed, err := b.unlock(ctx, h, wants, a)
 	var moves []move
 	if err == nil {
@@ -164,8 +165,14 @@ func (b Backups) restore(ctx context.Context, h host.Host, wants map[string]want
 	if err == nil {
 		undo, err = b.save(ctx, h, moves, undo, a)
 	}
+	if err == nil && undo == nil && sealed != nil {
+		undo, err = b.Begin(h, a)
+	}
 	if err == nil && undo != nil {
 		err, r.Undo = undo.Seal(), undo.Run()
+	}
+	if err == nil && sealed != nil {
+		err = sealed(r.Undo)
 	}
 	if err != nil {
 		return Restored{}, errors.Join(err, b.lock(ctx, h, closed), undo.giveUp())
@@ -231,10 +238,13 @@ func (b Backups) lock(ctx context.Context, h host.Host, closed []host.Kept) (err
 
 // save keeps what the moves would lose.
 func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Backup, a About) (*Backup, error) {
-	var some, trees []string
+	var some, trees, absent []string
 	over := "" // as in compare
 	for _, m := range moves {
 		if over != "" && inside(m.Name, over) {
+			if m.verb == put {
+				absent = append(absent, m.Name)
+			}
 			continue
 		}
 		if m.verb == replace && m.Kind == host.KindDir {
@@ -260,7 +270,11 @@ func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Back
 	if err := undo.SaveTree(ctx, trees...); err != nil {
 		return nil, err
 	}
-	return undo, undo.Save(ctx, some...)
+	if err := undo.Save(ctx, some...); err != nil {
+		return nil, err
+	}
+	undo.Absent(absent...)
+	return undo, nil
 }
 
 // verify refuses to begin if what is to be put back is not what was kept.

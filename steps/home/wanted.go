@@ -59,8 +59,14 @@ func since(runs []Run) map[string]wanted {
 	all := map[string]wanted{}
 	for _, r := range runs {
 		for _, e := range r.Entries {
-			if e.Kind != host.KindDir && !e.Parent { // then there was nothing below it
-				maps.DeleteFunc(all, func(name string, _ wanted) bool { return name != e.Name && inside(name, e.Name) })
+			if e.Kind == host.KindDir || e.Parent {
+				continue
+			}
+			for name, later := range all { // then there was nothing below it
+				if name != e.Name && inside(name, e.Name) {
+					later.Kept = host.Kept{Name: name, Kind: host.KindAbsent}
+					all[name] = later
+				}
 			}
 		}
 		for name, w := range r.all() {

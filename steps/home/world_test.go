@@ -206,9 +206,11 @@ func (w *world) chezmoi(d wish) error {
 		info, err := os.Lstat(name)
 		if text == "" {
 			if err == nil && !info.IsDir() {
-				err = os.Remove(name)
+				if err := os.Remove(name); err != nil {
+					return err
+				}
 			}
-			if err = errors.Join(os.MkdirAll(name, 0o755), os.Chmod(name, 0o755)); err != nil {
+			if err := errors.Join(os.MkdirAll(name, 0o755), os.Chmod(name, 0o755)); err != nil {
 				return err
 			}
 			continue

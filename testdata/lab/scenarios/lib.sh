@@ -16,7 +16,10 @@ NIX_SHA256=$(<"$HOSTLAB_WORK/releases/nix/nix-$NIX_VERSION/nix-$NIX_VERSION-x86_
 CHEZMOI=$(find "$HOSTLAB_WORK/bin" -maxdepth 1 -name 'chezmoi-2.*' | sort -V | tail -n1)/chezmoi
 CHEZMOI_VERSION=$(basename "${CHEZMOI%/chezmoi}")
 CHEZMOI_VERSION=${CHEZMOI_VERSION#chezmoi-}
+CHEZMOI_SHA256=$(cut -d' ' -f1 "$HOSTLAB_WORK/releases/chezmoi/v$CHEZMOI_VERSION/chezmoi_${CHEZMOI_VERSION}_checksums.txt")
 HOME_REPO=http://github.com/mitsio/home-manager.git
+DOTFILES=http://github.com/mitsio/dotfiles.git
+MIRROR=$HOSTLAB_WORK/mirror # what the hosts are served
 
 # Two runs of a scenario in one work directory would remove each other's hosts.
 mkdir -p "$HOSTLAB_WORK/locks"
@@ -36,7 +39,7 @@ host() {
 	lab rm "$name" 2>/dev/null || true
 	lab create "$name" "$kind"
 	HOSTS+=("$name")
-	start "$name" --mirror "$HOSTLAB_WORK/mirror" --ro "$MOVEIN:/run/lab/movein" "$@"
+	start "$name" --mirror "$MIRROR" --ro "$MOVEIN:/run/lab/movein" "$@"
 }
 
 # start NAME...: lab-run start, one host at a time, and once more for a host that dies
@@ -47,14 +50,15 @@ start() {
 }
 
 # boot NAME: start a host again that was cut or stopped.
-boot() { start "$SCENARIO-$1" --mirror "$HOSTLAB_WORK/mirror" --ro "$MOVEIN:/run/lab/movein"; }
+boot() { start "$SCENARIO-$1" --mirror "$MIRROR" --ro "$MOVEIN:/run/lab/movein"; }
 
 # on NAME COMMAND...: as the user mitsio, in a login session. Options of lab-run exec
 # (--user root, --cut-when PATH, …) come before COMMAND.
 on() {
 	local name=$SCENARIO-$1
 	shift
-	lab exec "$name" --env "MOVEIN_NIX_VERSION=$NIX_VERSION" --env "MOVEIN_NIX_SHA256=$NIX_SHA256" --env LANG=C.UTF-8 "$@"
+	lab exec "$name" --env "MOVEIN_NIX_VERSION=$NIX_VERSION" --env "MOVEIN_NIX_SHA256=$NIX_SHA256" \
+		--env "MOVEIN_CHEZMOI_VERSION=$CHEZMOI_VERSION" --env "MOVEIN_CHEZMOI_SHA256=$CHEZMOI_SHA256" --env LANG=C.UTF-8 "$@"
 }
 
 # as_root NAME COMMAND...
