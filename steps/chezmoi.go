@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"movein/bootstrap"
@@ -88,8 +89,15 @@ func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args 
 		cmd.Stdin = fresh.data
 	}
 	res, err := v.Query(ctx, cmd)
+	if z.c.Shims != "" {
+		res.Stdout = passwordPrompt.ReplaceAll(res.Stdout, nil)
+	}
 	return res.Stdout, err
 }
+
+// passwordPrompt is what chezmoi writes to standard output, before all else, when a template
+// asks for an entry of a vault, whoever gives it the password.
+var passwordPrompt = regexp.MustCompile(`\AEnter password to unlock [^\n\x00]*?\.[kK][dD][bB][xX]: `)
 
 // state is the state database, unless the user's config names another.
 func (z chezmoi) state() string {

@@ -177,6 +177,7 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		close()
 		return "missing", func() {}, err
 	}
+	s.config.Refresh = true // what was left out can be had now, and a value may be another
 	return "ok", close, nil
 }
 
@@ -190,12 +191,12 @@ func (s *session) exe() string {
 }
 
 // needsVault reports whether the vault is to be opened: the user says how, files were left
-// out for want of a secret, or the home is new. A plan asks nobody for a password.
+// out for want of a secret, or nothing is known yet of what the dotfiles need. A plan asks nobody for a password.
 func (s *session) needsVault() bool {
 	if s.wantsVault() || s.secrets.without {
 		return true
 	}
-	return !s.opt.dryRun && (len(steps.Skipped(s.view)) > 0 || s.config.Generation(s.view) == "")
+	return !s.opt.dryRun && (len(steps.Skipped(s.view)) > 0 || s.view.Recall("skipped") == nil)
 }
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.

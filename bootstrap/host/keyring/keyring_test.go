@@ -210,33 +210,33 @@ func TestLookup(t *testing.T) {
 	other := map[string]string{"service": "restic", "key": "config-password"}
 	open := map[string]bool{"login": false}
 	for name, c := range map[string]struct {
-		f     fake
+		f     *fake
 		wrong error
 		says  string
 	}{
-		"there":                       {fake{Collections: open, Items: map[string]map[string]string{"login/1": other, "login/2": more}}, nil, ""},
-		"in another collection":       {fake{Collections: map[string]bool{"a": false, "b": false}, Items: map[string]map[string]string{"b/1": want}}, nil, ""},
-		"beside a locked one":         {fake{Collections: map[string]bool{"a": true, "b": false}, Items: map[string]map[string]string{"b/1": want}}, nil, ""},
-		"not there":                   {fake{Collections: open, Items: map[string]map[string]string{"login/1": other}}, ErrNotFound, "(key, service)"},
-		"nothing is open":             {fake{}, ErrNotFound, ""},
-		"locked":                      {fake{Collections: map[string]bool{"login": true}, Items: map[string]map[string]string{"login/1": want}}, ErrLocked, "keyring"},
-		"locked, but for the session": {fake{Collections: map[string]bool{"login": true, "session": false}}, ErrLocked, ""},
-		"perhaps in the locked one":   {fake{Collections: map[string]bool{"a": true, "b": false}}, ErrLocked, "1 of"},
-		"its item is locked":          {fake{Collections: open, Items: map[string]map[string]string{"login/locked": want}}, ErrLocked, ""},
-		"the wrong one":               {fake{Collections: open, Items: map[string]map[string]string{"login/1": other}, Matches: []string{"login/1"}}, ErrWrongItem, `"label of login/1"`},
-		"one with less":               {fake{Collections: open, Items: map[string]map[string]string{"login/1": {"service": "rclone"}}, Matches: []string{"login/1"}}, ErrWrongItem, ""},
-		"the wrong one and the right": {fake{Collections: open, Items: map[string]map[string]string{"login/1": other, "login/2": want}, Matches: []string{"login/1"}}, nil, ""},
-		"two":                         {fake{Collections: open, Items: map[string]map[string]string{"login/1": want, "login/2": more}}, ErrAmbiguous, `"label of login/1"`},
-		"never says which there are":  {fake{Collections: open, Hangs: "Collections"}, ErrSilent, "within 3s"},
-		"never says what is locked":   {fake{Collections: open, Hangs: "Collection.Locked"}, ErrSilent, ""},
-		"never finds":                 {fake{Collections: open, Hangs: "SearchItems"}, ErrSilent, ""},
-		"never opens a session":       {fake{Collections: open, Items: map[string]map[string]string{"login/1": want}, Hangs: "OpenSession"}, ErrSilent, ""},
-		"waits for somebody's yes":    {fake{Collections: open, Items: map[string]map[string]string{"login/1": want}, Hangs: "GetSecret"}, ErrSilent, "process "},
+		"there":                       {&fake{Collections: open, Items: map[string]map[string]string{"login/1": other, "login/2": more}}, nil, ""},
+		"in another collection":       {&fake{Collections: map[string]bool{"a": false, "b": false}, Items: map[string]map[string]string{"b/1": want}}, nil, ""},
+		"beside a locked one":         {&fake{Collections: map[string]bool{"a": true, "b": false}, Items: map[string]map[string]string{"b/1": want}}, nil, ""},
+		"not there":                   {&fake{Collections: open, Items: map[string]map[string]string{"login/1": other}}, ErrNotFound, "(key, service)"},
+		"nothing is open":             {&fake{}, ErrNotFound, ""},
+		"locked":                      {&fake{Collections: map[string]bool{"login": true}, Items: map[string]map[string]string{"login/1": want}}, ErrLocked, "keyring"},
+		"locked, but for the session": {&fake{Collections: map[string]bool{"login": true, "session": false}}, ErrLocked, ""},
+		"perhaps in the locked one":   {&fake{Collections: map[string]bool{"a": true, "b": false}}, ErrLocked, "1 of"},
+		"its item is locked":          {&fake{Collections: open, Items: map[string]map[string]string{"login/locked": want}}, ErrLocked, ""},
+		"the wrong one":               {&fake{Collections: open, Items: map[string]map[string]string{"login/1": other}, Matches: []string{"login/1"}}, ErrWrongItem, `"label of login/1"`},
+		"one with less":               {&fake{Collections: open, Items: map[string]map[string]string{"login/1": {"service": "rclone"}}, Matches: []string{"login/1"}}, ErrWrongItem, ""},
+		"the wrong one and the right": {&fake{Collections: open, Items: map[string]map[string]string{"login/1": other, "login/2": want}, Matches: []string{"login/1"}}, nil, ""},
+		"two":                         {&fake{Collections: open, Items: map[string]map[string]string{"login/1": want, "login/2": more}}, ErrAmbiguous, `"label of login/1"`},
+		"never says which there are":  {&fake{Collections: open, Hangs: "Collections"}, ErrSilent, "within 3s"},
+		"never says what is locked":   {&fake{Collections: open, Hangs: "Collection.Locked"}, ErrSilent, ""},
+		"never finds":                 {&fake{Collections: open, Hangs: "SearchItems"}, ErrSilent, ""},
+		"never opens a session":       {&fake{Collections: open, Items: map[string]map[string]string{"login/1": want}, Hangs: "OpenSession"}, ErrSilent, ""},
+		"waits for somebody's yes":    {&fake{Collections: open, Items: map[string]map[string]string{"login/1": want}, Hangs: "GetSecret"}, ErrSilent, "process "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u, _ := startBus(t, nil)
-			f := &fake{Collections: c.f.Collections, Items: c.f.Items, Matches: c.f.Matches, Hangs: c.f.Hangs}
+			f := c.f
 			f.serve(t, u)
 			start := time.Now()
 			got, err := Lookup(t.Context(), u, want)
