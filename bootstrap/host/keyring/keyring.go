@@ -41,14 +41,13 @@ var (
 
 // The names of the protocol.
 const (
-	name        = "org.freedesktop.secrets"
-	root        = dbus.ObjectPath("/org/freedesktop/secrets")
-	service     = "org.freedesktop.Secret.Service."
-	collection  = "org.freedesktop.Secret.Collection."
-	item        = "org.freedesktop.Secret.Item."
-	bus         = "org.freedesktop.DBus."
-	properties  = "org.freedesktop.DBus.Properties.Get"
-	sessionPath = root + "/collection/session" // gnome-keyring's, in memory: never locked, and nobody's keyring
+	name       = "org.freedesktop.secrets"
+	root       = dbus.ObjectPath("/org/freedesktop/secrets")
+	service    = "org.freedesktop.Secret.Service."
+	collection = "org.freedesktop.Secret.Collection."
+	item       = "org.freedesktop.Secret.Item."
+	bus        = "org.freedesktop.DBus."
+	properties = "org.freedesktop.DBus.Properties.Get"
 )
 
 // Provider is the program that offers the Secret Service.
@@ -143,8 +142,8 @@ func (s *Service) connect(socket string, uid int) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoBus, err)
 	}
-	if deadline, ok := s.ctx.Deadline(); ok { // a bus that is stopped would never let go
-		if err := c.SetDeadline(deadline); err != nil {
+	if deadline, ok := s.ctx.Deadline(); ok { // a bus that is stopped would never let go; ctx ends first
+		if err := c.SetDeadline(deadline.Add(200 * time.Millisecond)); err != nil {
 			c.Close()
 			return err
 		}
@@ -186,7 +185,7 @@ func (s *Service) explain(doing string, err error) error {
 	switch n, ok := errors.AsType[net.Error](err); {
 	case s.ctx.Err() != nil && !errors.Is(s.ctx.Err(), context.DeadlineExceeded):
 		return context.Cause(s.ctx)
-	case s.ctx.Err() != nil, ok && n.Timeout():
+	case s.ctx.Err() != nil, ok && n.Timeout(), errors.Is(err, dbus.ErrClosed):
 		who := ""
 		if s.Provider != (Provider{}) {
 			who = ": " + s.Provider.String()
@@ -202,25 +201,21 @@ func (s *Service) open() (unlocked []dbus.ObjectPath, locked int, err error) {
 	if err := s.get(root, service+"Collections", &all); err != nil {
 		return nil, 0, s.explain("listing the keyrings", err)
 	}
-	own := 0
 	for _, c := range all {
 		var is bool
 		if err := s.get(c, collection+"Locked", &is); err != nil {
-			if s.ctx.Err() != nil {
-				return nil, 0, s.explain("looking whether the keyring is locked", err)
+			if _, ok := errors.AsType[dbus.Error](err); ok {
+				continue // it is gone
 			}
-			continue // it is gone
+			return nil, 0, s.explain("looking whether the keyring is locked", err)
 		}
 		if is {
 			locked++
 			continue
 		}
 		unlocked = append(unlocked, c)
-		if c != sessionPath {
-			own++
-		}
 	}
-	if own == 0 && locked > 0 {
+	if len(unlocked) == 0 && locked > 0 {
 		return nil, locked, fmt.Errorf("%w: %s", ErrLocked, s.Provider)
 	}
 	return unlocked, locked, nil

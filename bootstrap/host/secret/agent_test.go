@@ -110,7 +110,7 @@ func TestAgentAfterKill(t *testing.T) {
 func TestAgentDirectory(t *testing.T) {
 	open, target := filepath.Join(t.TempDir(), "open"), t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")
-	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o750), os.Symlink(target, link)); err != nil {
+	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o750), os.Chmod(target, 0o700), os.Symlink(target, link)); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{open, link, "/nonexistent/x"} {
