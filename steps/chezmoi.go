@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"movein/bootstrap"
@@ -71,11 +70,8 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 			"XDG_STATE_HOME=" + z.c.StateHome, "XDG_CACHE_HOME=" + z.c.CacheHome},
 		Dir: z.c.Home,
 	}
-	if z.c.Shims != "" { // secrets come from the vault that is open, whose password nobody has to give again
-		cmd.Path, cmd.Stdin = []string{z.c.Shims}, []byte("unused\n")
-	}
 	if z.out != "" {
-		cmd.Path = append(cmd.Path, filepath.Join(z.out, "home-path/bin"))
+		cmd.Path = []string{filepath.Join(z.out, "home-path/bin")}
 	}
 	return cmd
 }
@@ -89,15 +85,8 @@ func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args 
 		cmd.Stdin = fresh.data
 	}
 	res, err := v.Query(ctx, cmd)
-	if z.c.Shims != "" {
-		res.Stdout = passwordPrompt.ReplaceAll(res.Stdout, nil)
-	}
 	return res.Stdout, err
 }
-
-// passwordPrompt is what chezmoi writes to standard output, before all else, when a template
-// asks for an entry of a vault, whoever gives it the password.
-var passwordPrompt = regexp.MustCompile(`\AEnter password to unlock [^\n\x00]*?\.[kK][dD][bB][xX]: `)
 
 // state is the state database, unless the user's config names another.
 func (z chezmoi) state() string {
