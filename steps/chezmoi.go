@@ -1,11 +1,13 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -33,6 +35,8 @@ type chezmoi struct {
 	bin    string // absolute
 	out    string // the built generation, whose programs come first; "": none
 	source string
+
+	patience time.Duration // 0: lookPatience
 }
 
 // newChezmoi is chezmoi for this user's dotfiles with the built generation out
@@ -77,14 +81,25 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 }
 
 // ask runs a command that only looks. When the user has no config yet, it is the
-// one that apply would write.
+// one that apply would write. It does not wait for ever: chezmoi may open what is in
+// the home, and run what is in the dotfiles.
 func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args ...string) ([]byte, error) {
 	cmd := z.cmd(append(args, "--dry-run")...)
 	if fresh != nil {
 		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format, "--persistent-state", z.state())
 		cmd.Stdin = fresh.data
 	}
-	res, err := v.Query(ctx, cmd)
+	return z.query(ctx, v, cmd)
+}
+
+func (z chezmoi) query(ctx context.Context, v host.View, cmd host.Cmd) ([]byte, error) {
+	most := cmp.Or(z.patience, lookPatience)
+	asking, done := context.WithTimeout(ctx, most)
+	defer done()
+	res, err := v.Query(asking, cmd)
+	if err != nil && asking.Err() != nil && ctx.Err() == nil {
+		err = bootstrap.Hint(fmt.Errorf("no answer within %s: %w", most, err), "see what it waits for: chezmoi --source %s diff", z.source)
+	}
 	return res.Stdout, err
 }
 
@@ -97,7 +112,7 @@ func (z chezmoi) state() string {
 // done, what chezmoi says, and what to do.
 func (z chezmoi) explain(what string, err error) error {
 	cmd, ok := errors.AsType[*host.CommandError](err)
-	if !ok {
+	if !ok || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	said := chezmoiSays(cmd.Stderr)

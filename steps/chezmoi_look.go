@@ -67,6 +67,9 @@ func (z chezmoi) look(ctx context.Context, v host.View) (*chezmoiLook, error) {
 		return nil, err
 	}
 	l.sight = z.begin(v)
+	if err := z.blocked(v, l.sight.files); err != nil {
+		return nil, err
+	}
 	if err := z.list(ctx, v, l); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"movein/bootstrap/host"
 )
 
-// How long chezmoi may take for a look, and for one secret when some are not to
+// How long chezmoi may take for one answer, and for one secret when some are not to
 // be had: a keyring that waits for somebody who is not there would never answer.
 const (
 	lookPatience   = 2 * time.Minute
@@ -23,9 +23,7 @@ const (
 // cannot be had, that tells whether secrets are why; then each of them is tried,
 // and those that fail are in l.Skipped.
 func (z chezmoi) wanted(ctx context.Context, v host.View, l *chezmoiLook) (map[string]wantedFile, error) {
-	asking, done := context.WithTimeout(ctx, lookPatience)
-	defer done()
-	files, failed := z.archive(asking, v, l)
+	files, failed := z.archive(ctx, v, l)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
