@@ -221,7 +221,7 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 			}
 			continue
 		}
-		c := home.Claim{Path: name, Owner: home.Chezmoi, Source: z.sourceOf(v, l, name, removed[name]), Last: last.left(z.c.Home, name), Secret: s.secret || l.sight.secrets[name]}
+		c := home.Claim{Path: name, Owner: home.Chezmoi, Source: z.sourceOf(v, l, name, removed[name]), Last: last.left(z.c.Home, name), Secret: s.secret || l.sight.secrets[name] || z.mayTell(v, s)}
 		switch {
 		case skipped[name]:
 			c.Kind, c.Mode, c.Secret = home.File, 0o600, true

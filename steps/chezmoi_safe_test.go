@@ -39,3 +39,31 @@ func TestChezmoiDoesNotWaitForEver(t *testing.T) {
 	d.put(d.home("a"), "-> /dev/null")
 	d.look()
 }
+
+func TestChezmoiShowsNoSecretOfPrograms(t *testing.T) {
+	d := newRealDots(t, files{
+		"a.tmpl":                    `{{ output "echo" "hush" }}`,
+		"b.tmpl":                    `{{ if true }}{{ env "TOKEN" }}{{ end }}x`,
+		"c.tmpl":                    `{{ includeTemplate "part" . }}`,
+		"d.tmpl":                    `{{ template "part" . }}`,
+		"e.tmpl":                    `{{ include (joinPath .chezmoi.sourceDir "open.tmpl") }}`,
+		"modify_f":                  "#!/bin/sh\necho hush",
+		"g.tmpl":                    "{{/* chezmoi:template:left-delimiter=<< right-delimiter=>> */}}\n<< env \"TOKEN\" >>x",
+		"i.tmpl":                    `{{ includeTemplate "loop" . }}`,
+		".chezmoitemplates/part":    `{{ includeTemplate "deep/er" . }}`,
+		".chezmoitemplates/deep/er": `{{ "hush" | printf "%s" | quote }}{{ exec "true" }}`,
+		".chezmoitemplates/loop":    `{{ if false }}{{ template "loop" . }}{{ end }}shown`,
+		"open.tmpl":                 `{{ env "HOME" }} {{ .chezmoi.os }} {{ include "plain" }}`,
+		"plain":                     "output env",
+	})
+	l := d.look()
+	for _, c := range l.Claims {
+		shown := c.Path == "open" || c.Path == "plain" || c.Path == "i"
+		if c.Secret == shown || (c.Text != nil) != shown {
+			t.Errorf("%s: secret %v, text %q", c.Path, c.Secret, c.Text)
+		}
+	}
+	if len(l.Claims) != 10 {
+		t.Error(len(l.Claims))
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"movein/bootstrap/host"
@@ -17,6 +19,51 @@ const (
 	secretPatience = 15 * time.Second
 	secretsAtAll   = time.Minute
 )
+
+// secretWords are template functions that are no password manager's, and may give a
+// secret all the same.
+var secretWords = strings.Fields(`output outputList exec decrypt decryptAES env expandenv derivePassword htpasswd bcrypt
+	genPrivateKey genCA genCAWithKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey
+	randAlpha randAlphaNum randNumeric randAscii randBytes`)
+
+// mayTell reports whether the content of a target may have a secret in it that chezmoi
+// does not know as one: its template calls one of secretWords or reads what is not in
+// the source, or a program makes it.
+func (z chezmoi) mayTell(v host.Files, s sourced) bool {
+	if !s.template && !s.modify {
+		return false
+	}
+	text := readText(v, s.path)
+	if !s.template && !strings.Contains(text, "chezmoi:modify-template") {
+		return true
+	}
+	return z.tells(v, text, map[string]bool{})
+}
+
+// tells is mayTell of a template's text and of the templates that it has in it.
+func (z chezmoi) tells(v host.Files, text string, seen map[string]bool) bool {
+	if strings.Contains(text, "chezmoi:template:") || calls(text, secretWords) != "" { // its own delimiters
+		return true
+	}
+	for _, action := range actions(text) {
+		for i, t := range action {
+			if t.kind != word || t.text != "template" && t.text != "includeTemplate" || i+1 == len(action) || action[i+1].kind != literal {
+				continue
+			}
+			name := action[i+1].text
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			for _, file := range []string{filepath.Join(z.root(v), ".chezmoitemplates", name), filepath.Join(z.root(v), name)} {
+				if z.tells(v, readText(v, file), seen) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
 
 // wanted is the target state. Which targets need a secret is not guessed from
 // their text: it is those that chezmoi leaves out with --skip-secrets. If the whole
