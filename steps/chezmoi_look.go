@@ -249,7 +249,7 @@ func (f wantedFile) claim(c *home.Claim) {
 	case tar.TypeSymlink:
 		c.Kind, c.Target, c.Mode = home.Link, f.head.Linkname, 0
 	default:
-		c.Kind, c.SHA256 = home.File, digest(f.data)
+		c.Kind, c.SHA256, c.Size = home.File, digest(f.data), int64(len(f.data))
 		// Who makes a file private may have a secret in it, also without a template.
 		if !c.Secret && c.Mode&0o077 != 0 && len(f.data) <= textMost {
 			c.Text = f.data

@@ -88,7 +88,7 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 		return p, err
 	}
 	p.suppressed = suppressed
-	if p.items, err = home.Preview(v, w); err != nil {
+	if p.items, err = home.Preview(ctx, v, w); err != nil {
 		return p, err
 	}
 	if p.look != nil && len(p.dotfiles()) == 0 && !cut {
