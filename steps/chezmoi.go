@@ -3,6 +3,7 @@ package steps
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -106,6 +107,64 @@ func (z chezmoi) query(ctx context.Context, v host.View, cmd host.Cmd) ([]byte, 
 // state is the state database, unless the user's config names another.
 func (z chezmoi) state() string {
 	return filepath.Join(z.c.ConfigHome, "chezmoi", "chezmoistate.boltdb")
+}
+
+// ownFiles are the files below the home that are chezmoi's own and that it changes when
+// it applies: the state database, and its config if there is none yet. They are backed up
+// with what it makes. A database that remembers what was taken back would have
+// every file look edited, so one that cannot be backed up is refused.
+func (z chezmoi) ownFiles(ctx context.Context, v host.View, fresh *freshConfig) (paths []string, err error) {
+	state := z.state()
+	if fresh != nil && namesState(string(fresh.data)) || fresh == nil && z.namesState(v) {
+		if state, err = z.namedState(ctx, v, fresh); err != nil {
+			return nil, err
+		}
+	}
+	names := []string{state}
+	if fresh != nil {
+		names = append(names, z.configFile(fresh.format))
+	}
+	top := endOf(v, z.c.Home)
+	for _, name := range names {
+		rel, err := filepath.Rel(top, endOf(v, name))
+		if err != nil || !filepath.IsLocal(rel) {
+			return nil, bootstrap.Hint(bootstrap.Refuse("%s is not in your home, so chezmoi's part of a change could not be taken back", name),
+				"have it there: mind XDG_CONFIG_HOME, persistentState in chezmoi's config, and links on the way")
+		}
+		paths = append(paths, rel)
+	}
+	return paths, nil
+}
+
+// namedState is the state database that the config names.
+func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig) (string, error) {
+	const what = "asking chezmoi where its state is"
+	cmd := z.cmd("dump-config", "--format=json", "--dry-run")
+	if fresh != nil {
+		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format)
+		cmd.Stdin = fresh.data
+	}
+	out, err := z.query(ctx, v, cmd)
+	if err != nil {
+		return "", z.explain(what, err)
+	}
+	var config struct{ PersistentState string }
+	if err := json.Unmarshal(out, &config); err != nil {
+		return "", fmt.Errorf("%s: %w", what, err)
+	}
+	return cmp.Or(config.PersistentState, z.state()), nil
+}
+
+// endOf is where name is when all links on the way are followed.
+func endOf(v host.Files, name string) string {
+	for range 40 {
+		next, more := follow(v, name)
+		if !more {
+			break
+		}
+		name = next
+	}
+	return name
 }
 
 // explain turns what chezmoi complains of into one clear error: what was being

@@ -167,9 +167,11 @@ func (z chezmoi) stampInputs(v host.View) (sum string, newest time.Time, files [
 
 // namesState reports whether the user's config names a state database.
 func (z chezmoi) namesState(v host.Files) bool {
-	return slices.ContainsFunc(chezmoiFormats, func(format string) bool {
-		return strings.Contains(strings.ToLower(readText(v, z.configFile(format))), "persistentstate")
-	})
+	return slices.ContainsFunc(chezmoiFormats, func(format string) bool { return namesState(readText(v, z.configFile(format))) })
+}
+
+func namesState(config string) bool {
+	return strings.Contains(strings.ToLower(config), "persistentstate")
 }
 
 // stampHome is a digest of the metadata of what is at the watched paths below dir,

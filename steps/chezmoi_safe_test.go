@@ -2,6 +2,8 @@ package steps
 
 import (
 	"context"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,5 +67,61 @@ func TestChezmoiShowsNoSecretOfPrograms(t *testing.T) {
 	}
 	if len(l.Claims) != 10 {
 		t.Error(len(l.Claims))
+	}
+}
+
+func TestChezmoisStateIsBackedUpWhereverItIs(t *testing.T) {
+	ctx := context.Background()
+	for _, tc := range []struct {
+		name, config string
+		fresh, link  bool
+		want         string // below the home; "": refused
+	}{
+		{name: "outside of the home", config: "../config"},
+		{name: "in the home", config: ".config", want: ".config/chezmoi/chezmoistate.boltdb"},
+		{name: "behind a link", config: ".config", link: true, want: "dots/config/chezmoi/chezmoistate.boltdb"},
+		{name: "named", config: "etc", want: "x/s.db"},
+		{name: "named outside", config: "out"},
+		{name: "named by a new config", config: ".config", fresh: true, want: "y.db"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := newRealDots(t, files{"a": "1"})
+			d.z.c.ConfigHome = filepath.Join(d.z.c.Home, tc.config)
+			switch tc.config {
+			case "etc":
+				d.put(d.z.configFile("toml"), "persistentState = \"~/x/s.db\"\n")
+			case "out":
+				d.put(d.z.configFile("yaml"), "persistentState: /nowhere/s.db\n")
+			}
+			if tc.link {
+				d.put(d.home("dots/config/"), "")
+				d.put(d.home(".config"), "-> dots/config")
+			}
+			want := []string{tc.want}
+			var fresh *freshConfig
+			if tc.fresh {
+				fresh = &freshConfig{format: "toml", data: []byte("persistentState = \"~/y.db\"\n")}
+				want = append(want, ".config/chezmoi/chezmoi.toml")
+			}
+			got, err := d.z.ownFiles(ctx, d.h, fresh)
+			if tc.want == "" {
+				if bootstrap.ExitCode(err) != bootstrap.ExitRefused || bootstrap.HintOf(err) == "" {
+					t.Errorf("%v, %v", got, err)
+				}
+			} else if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestDotfilesWhoseStateCannotBeBackedUpAreRefused(t *testing.T) {
+	d := dotsHost(t, nil, files{".a": "1"}, nil)
+	for dir, want := range map[string]int{"/etc/ann": bootstrap.ExitRefused, "/home/ann/.config": 0} {
+		s := dotsStep(func(c *Config) { c.ConfigHome = dir })
+		_, err := s.preview(context.Background(), d.h.View(), generation{s.c, theGen})
+		if bootstrap.ExitCode(err) != want {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }

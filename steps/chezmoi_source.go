@@ -85,13 +85,7 @@ func (z chezmoi) blocked(v host.Files, files []string) error {
 
 // waits reports whether who reads name may wait for ever.
 func waits(v host.Files, name string) bool {
-	for range 40 {
-		next, more := follow(v, name)
-		if !more {
-			break
-		}
-		name = next
-	}
+	name = endOf(v, name)
 	info, err := v.Lstat(name)
 	return err == nil && name != "/dev/null" && info.Mode()&(fs.ModeNamedPipe|fs.ModeDevice) != 0
 }
