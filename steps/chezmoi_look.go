@@ -227,6 +227,7 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 			c.Kind, c.Mode, c.Secret = home.File, 0o600, true
 		case ok:
 			f.claim(&c)
+			c.Exact = c.Kind == home.Dir && s.exact && !z.spares(v, l, name)
 		case removed[name]:
 			if c.Kind = home.Absent; !exists(v, filepath.Join(z.c.Home, name)) {
 				continue
@@ -238,6 +239,24 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 	}
 	order := map[string]int{"before": -1, "after": 1}
 	slices.SortStableFunc(l.Scripts, func(a, b chezmoiScript) int { return order[l.targets[a.Name].order] - order[l.targets[b.Name].order] })
+}
+
+// spares reports whether an ignore file may have chezmoi leave something that it does
+// not have in the exact directory name.
+func (z chezmoi) spares(v host.Files, l *chezmoiLook, name string) bool {
+	for _, file := range l.sight.files {
+		if base := filepath.Base(file); base != ".chezmoiignore" && base != ".chezmoiignore.tmpl" {
+			continue
+		}
+		for line := range strings.Lines(readText(v, file)) {
+			line, _, _ = strings.Cut(line, "#")
+			if line = strings.TrimSpace(line); strings.ContainsAny(line, "*?[{") || strings.Contains("/"+line, "/"+filepath.Base(name)+"/") ||
+				line != "" && filepath.Dir(file) != z.root(v) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // claim fills in what is wanted.

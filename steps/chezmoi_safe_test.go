@@ -125,3 +125,18 @@ func TestDotfilesWhoseStateCannotBeBackedUpAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestChezmoisExactDirectoriesAreClaimedSo(t *testing.T) {
+	for ignore, want := range map[string]string{"": ".a .b", "# *\nREADME": ".a .b", ".a/f": ".b", "*.md": ""} {
+		d := newRealDots(t, files{"exact_dot_a/f": "1", "exact_private_dot_b/dot_c/f": "1", ".chezmoiignore": ignore})
+		var got []string
+		for _, c := range d.look().Claims {
+			if c.Exact {
+				got = append(got, c.Path)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("ignore %q: %q", ignore, got)
+		}
+	}
+}

@@ -38,6 +38,10 @@ type Claim struct {
 	Source string      // the file that the owner brings it from, for people
 	Text   []byte      // of a File, for showing what changes; nil: not known, or not to be shown
 	Secret bool        // the content holds, or may hold, a secret
+	Exact  bool        // of a Dir: its owner takes away what it does not claim in it
+
+	// Settled: the user said that it is its owner's, also in another's exact directory.
+	Settled bool
 
 	// Unfolds: the link takes the place of a part of a directory that was one link.
 	// Nobody brings it; it is made with the directory.

@@ -201,6 +201,18 @@ func TestPreviewGoesThroughLinksOnlyWhenAskedTo(t *testing.T) {
 	}
 }
 
+func sweeps(path string) Claim { return Claim{Path: path, Owner: Chezmoi, Kind: Dir, Exact: true} }
+
+func TestEntriesOfExactDirectoriesAreSettledWhole(t *testing.T) {
+	claims := []Claim{sweeps("x"), hm("x/f"), hm("x/d/f")}
+	for path, want := range map[string]int{"x/f": 1, "x/d": 1, "x/d/f": 2, "x": 0, "y": 2} {
+		kept, _ := Settle(claims, map[string]Owner{path: HomeManager})
+		if got := Conflicts(kept); len(got) != want {
+			t.Errorf("%s is home-manager's: %v", path, got)
+		}
+	}
+}
+
 func TestConflictsAreFoundAtAPathAndAboveIt(t *testing.T) {
 	dir := Claim{Path: "d", Owner: Chezmoi, Kind: Dir}
 	for _, tc := range []struct {
@@ -216,6 +228,10 @@ func TestConflictsAreFoundAtAPathAndAboveIt(t *testing.T) {
 		{"a link where a directory is wanted", []Claim{hm("d"), dir}, "d/d"},
 		{"one owner's own", []Claim{cz("d", ""), cz("d/f", "")}, ""},
 		{"like names", []Claim{hm("d"), cz("d.d/f", "")}, ""},
+		{"in an exact directory", []Claim{hm("x/f"), sweeps("x"), cz("x/g", "")}, "x/x/f"},
+		{"far in an exact directory", []Claim{hm("x/d/e/f"), sweeps("x")}, "x/x/d/e/f"},
+		{"in a directory of an exact one", []Claim{hm("x/d/f"), sweeps("x"), {Path: "x/d", Owner: Chezmoi, Kind: Dir}}, ""},
+		{"settled in an exact directory", []Claim{{Path: "x/f", Owner: HomeManager, Kind: Link, Settled: true}, sweeps("x")}, ""},
 		{"wanted and to be gone", []Claim{hm("f"), {Path: "f", Owner: Chezmoi, Kind: Absent}}, "f/f"},
 	} {
 		var got []string
