@@ -1,11 +1,14 @@
 package steps
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -33,6 +36,8 @@ type chezmoi struct {
 	bin    string // absolute
 	out    string // the built generation, whose programs come first; "": none
 	source string
+
+	patience time.Duration // 0: lookPatience
 }
 
 // newChezmoi is chezmoi for this user's dotfiles with the built generation out
@@ -77,14 +82,25 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 }
 
 // ask runs a command that only looks. When the user has no config yet, it is the
-// one that apply would write.
+// one that apply would write. It does not wait for ever: chezmoi may open what is in
+// the home, and run what is in the dotfiles.
 func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args ...string) ([]byte, error) {
 	cmd := z.cmd(append(args, "--dry-run")...)
 	if fresh != nil {
 		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format, "--persistent-state", z.state())
 		cmd.Stdin = fresh.data
 	}
-	res, err := v.Query(ctx, cmd)
+	return z.query(ctx, v, cmd)
+}
+
+func (z chezmoi) query(ctx context.Context, v host.View, cmd host.Cmd) ([]byte, error) {
+	most := cmp.Or(z.patience, lookPatience)
+	asking, done := context.WithTimeout(ctx, most)
+	defer done()
+	res, err := v.Query(asking, cmd)
+	if err != nil && asking.Err() != nil && ctx.Err() == nil {
+		err = bootstrap.Hint(fmt.Errorf("no answer within %s: %w", most, err), "see what it waits for: chezmoi --source %s diff", z.source)
+	}
 	return res.Stdout, err
 }
 
@@ -93,11 +109,69 @@ func (z chezmoi) state() string {
 	return filepath.Join(z.c.ConfigHome, "chezmoi", "chezmoistate.boltdb")
 }
 
+// ownFiles are the files below the home that are chezmoi's own and that it changes when
+// it applies: the state database, and its config if there is none yet. They are backed up
+// with what it makes. A database that remembers what was taken back would have
+// every file look edited, so one that cannot be backed up is refused.
+func (z chezmoi) ownFiles(ctx context.Context, v host.View, fresh *freshConfig) (paths []string, err error) {
+	state := z.state()
+	if fresh != nil && namesState(string(fresh.data)) || fresh == nil && z.namesState(v) {
+		if state, err = z.namedState(ctx, v, fresh); err != nil {
+			return nil, err
+		}
+	}
+	names := []string{state}
+	if fresh != nil {
+		names = append(names, z.configFile(fresh.format))
+	}
+	top := endOf(v, z.c.Home)
+	for _, name := range names {
+		rel, err := filepath.Rel(top, endOf(v, name))
+		if err != nil || !filepath.IsLocal(rel) {
+			return nil, bootstrap.Hint(bootstrap.Refuse("%s is not in your home, so chezmoi's part of a change could not be taken back", name),
+				"have it there: mind XDG_CONFIG_HOME, persistentState in chezmoi's config, and links on the way")
+		}
+		paths = append(paths, rel)
+	}
+	return paths, nil
+}
+
+// namedState is the state database that the config names.
+func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig) (string, error) {
+	const what = "asking chezmoi where its state is"
+	cmd := z.cmd("dump-config", "--format=json", "--dry-run")
+	if fresh != nil {
+		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format)
+		cmd.Stdin = fresh.data
+	}
+	out, err := z.query(ctx, v, cmd)
+	if err != nil {
+		return "", z.explain(what, err)
+	}
+	var config struct{ PersistentState string }
+	if err := json.Unmarshal(out, &config); err != nil {
+		return "", fmt.Errorf("%s: %w", what, err)
+	}
+	return cmp.Or(config.PersistentState, z.state()), nil
+}
+
+// endOf is where name is when all links on the way are followed.
+func endOf(v host.Files, name string) string {
+	for range 40 {
+		next, more := follow(v, name)
+		if !more {
+			break
+		}
+		name = next
+	}
+	return name
+}
+
 // explain turns what chezmoi complains of into one clear error: what was being
 // done, what chezmoi says, and what to do.
 func (z chezmoi) explain(what string, err error) error {
 	cmd, ok := errors.AsType[*host.CommandError](err)
-	if !ok {
+	if !ok || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	said := chezmoiSays(cmd.Stderr)

@@ -53,16 +53,16 @@ type chezmoiSight struct {
 	watch  []string // what of the home is looked at: see stampHome
 	there  string   // its stamp, before chezmoi was asked for the content
 	newest time.Time
-	why    string // why this cannot be remembered; "": it can
+	files  []string // of the source
+	why    string   // why this cannot be remembered; "": it can
 }
 
 // begin looks at what chezmoi's answer depends on besides the home.
 func (z chezmoi) begin(v host.View) chezmoiSight {
 	s := chezmoiSight{z: z, began: v.Now()}
-	var files []string
-	s.inputs, s.newest, files, s.why = z.stampInputs(v)
+	s.inputs, s.newest, s.files, s.why = z.stampInputs(v)
 	if s.why == "" {
-		s.why = z.impure(v, files)
+		s.why = z.impure(v, s.files)
 	}
 	return s
 }
@@ -167,9 +167,11 @@ func (z chezmoi) stampInputs(v host.View) (sum string, newest time.Time, files [
 
 // namesState reports whether the user's config names a state database.
 func (z chezmoi) namesState(v host.Files) bool {
-	return slices.ContainsFunc(chezmoiFormats, func(format string) bool {
-		return strings.Contains(strings.ToLower(readText(v, z.configFile(format))), "persistentstate")
-	})
+	return slices.ContainsFunc(chezmoiFormats, func(format string) bool { return namesState(readText(v, z.configFile(format))) })
+}
+
+func namesState(config string) bool {
+	return strings.Contains(strings.ToLower(config), "persistentstate")
 }
 
 // stampHome is a digest of the metadata of what is at the watched paths below dir,

@@ -55,11 +55,11 @@ func (z chezmoi) freshConfig(ctx context.Context, v host.View) (*freshConfig, er
 		}
 		cmd := z.cmd(append([]string{"execute-template", "--init", "--dry-run"}, promptFlags(z.c.Prompts)...)...)
 		cmd.Stdin = template
-		res, err := v.Query(ctx, cmd)
+		data, err := z.query(ctx, v, cmd)
 		if err != nil {
 			return nil, z.explain("rendering "+name, err)
 		}
-		return &freshConfig{format, res.Stdout, template}, nil
+		return &freshConfig{format, data, template}, nil
 	}
 	return nil, nil
 }

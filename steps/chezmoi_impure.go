@@ -58,7 +58,12 @@ func (z chezmoi) impure(v host.Files, files []string) string {
 }
 
 // impureWord is the first function in a template that is impure; "" if none is.
-func impureWord(template string) string {
+func impureWord(template string) string { return calls(template, impureWords) }
+
+// calls is the first function of words that a template calls, or what reads a file
+// from outside of the source, or one that is not named by a literal; "" if it does
+// neither. env of sameEnv is no call.
+func calls(template string, words []string) string {
 	for _, action := range actions(template) {
 		for i, t := range action {
 			if t.kind != word {
@@ -71,7 +76,7 @@ func impureWord(template string) string {
 			inside := next.kind == literal && next.text != "" && !filepath.IsAbs(next.text) && !strings.HasPrefix(next.text, "~") && !slices.Contains(strings.Split(next.text, "/"), "..")
 			switch {
 			case t.text == "env" && next.kind == literal && slices.Contains(sameEnv, next.text):
-			case t.text == "include" && !inside, slices.Contains(impureWords, t.text):
+			case (t.text == "include" || t.text == "includeTemplate") && !inside, slices.Contains(words, t.text):
 				return t.text
 			}
 		}

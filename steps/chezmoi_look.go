@@ -67,6 +67,9 @@ func (z chezmoi) look(ctx context.Context, v host.View) (*chezmoiLook, error) {
 		return nil, err
 	}
 	l.sight = z.begin(v)
+	if err := z.blocked(v, l.sight.files); err != nil {
+		return nil, err
+	}
 	if err := z.list(ctx, v, l); err != nil {
 		return nil, err
 	}
@@ -218,12 +221,13 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 			}
 			continue
 		}
-		c := home.Claim{Path: name, Owner: home.Chezmoi, Source: z.sourceOf(v, l, name, removed[name]), Last: last.left(z.c.Home, name), Secret: s.secret || l.sight.secrets[name]}
+		c := home.Claim{Path: name, Owner: home.Chezmoi, Source: z.sourceOf(v, l, name, removed[name]), Last: last.left(z.c.Home, name), Secret: s.secret || l.sight.secrets[name] || z.mayTell(v, s)}
 		switch {
 		case skipped[name]:
 			c.Kind, c.Mode, c.Secret = home.File, 0o600, true
 		case ok:
 			f.claim(&c)
+			c.Exact = c.Kind == home.Dir && s.exact && !z.spares(v, l, name)
 		case removed[name]:
 			if c.Kind = home.Absent; !exists(v, filepath.Join(z.c.Home, name)) {
 				continue
@@ -237,6 +241,24 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 	slices.SortStableFunc(l.Scripts, func(a, b chezmoiScript) int { return order[l.targets[a.Name].order] - order[l.targets[b.Name].order] })
 }
 
+// spares reports whether an ignore file may have chezmoi leave something that it does
+// not have in the exact directory name.
+func (z chezmoi) spares(v host.Files, l *chezmoiLook, name string) bool {
+	for _, file := range l.sight.files {
+		if base := filepath.Base(file); base != ".chezmoiignore" && base != ".chezmoiignore.tmpl" {
+			continue
+		}
+		for line := range strings.Lines(readText(v, file)) {
+			line, _, _ = strings.Cut(line, "#")
+			if line = strings.TrimSpace(line); strings.ContainsAny(line, "*?[{") || strings.Contains("/"+line, "/"+filepath.Base(name)+"/") ||
+				line != "" && filepath.Dir(file) != z.root(v) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // claim fills in what is wanted.
 func (f wantedFile) claim(c *home.Claim) {
 	c.Mode = fs.FileMode(f.head.Mode).Perm()
@@ -246,7 +268,7 @@ func (f wantedFile) claim(c *home.Claim) {
 	case tar.TypeSymlink:
 		c.Kind, c.Target, c.Mode = home.Link, f.head.Linkname, 0
 	default:
-		c.Kind, c.SHA256 = home.File, digest(f.data)
+		c.Kind, c.SHA256, c.Size = home.File, digest(f.data), int64(len(f.data))
 		// Who makes a file private may have a secret in it, also without a template.
 		if !c.Secret && c.Mode&0o077 != 0 && len(f.data) <= textMost {
 			c.Text = f.data

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"movein/bootstrap/host"
 )
 
-// How long chezmoi may take for a look, and for one secret when some are not to
+// How long chezmoi may take for one answer, and for one secret when some are not to
 // be had: a keyring that waits for somebody who is not there would never answer.
 const (
 	lookPatience   = 2 * time.Minute
@@ -18,14 +20,57 @@ const (
 	secretsAtAll   = time.Minute
 )
 
+// secretWords are template functions that are no password manager's, and may give a
+// secret all the same.
+var secretWords = strings.Fields(`output outputList exec decrypt decryptAES env expandenv derivePassword htpasswd bcrypt
+	genPrivateKey genCA genCAWithKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey
+	randAlpha randAlphaNum randNumeric randAscii randBytes`)
+
+// mayTell reports whether the content of a target may have a secret in it that chezmoi
+// does not know as one: its template calls one of secretWords or reads what is not in
+// the source, or a program makes it.
+func (z chezmoi) mayTell(v host.Files, s sourced) bool {
+	if !s.template && !s.modify {
+		return false
+	}
+	text := readText(v, s.path)
+	if !s.template && !strings.Contains(text, "chezmoi:modify-template") {
+		return true
+	}
+	return z.tells(v, text, map[string]bool{})
+}
+
+// tells is mayTell of a template's text and of the templates that it has in it.
+func (z chezmoi) tells(v host.Files, text string, seen map[string]bool) bool {
+	if strings.Contains(text, "chezmoi:template:") || calls(text, secretWords) != "" { // its own delimiters
+		return true
+	}
+	for _, action := range actions(text) {
+		for i, t := range action {
+			if t.kind != word || t.text != "template" && t.text != "includeTemplate" || i+1 == len(action) || action[i+1].kind != literal {
+				continue
+			}
+			name := action[i+1].text
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			for _, file := range []string{filepath.Join(z.root(v), ".chezmoitemplates", name), filepath.Join(z.root(v), name)} {
+				if z.tells(v, readText(v, file), seen) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // wanted is the target state. Which targets need a secret is not guessed from
 // their text: it is those that chezmoi leaves out with --skip-secrets. If the whole
 // cannot be had, that tells whether secrets are why; then each of them is tried,
 // and those that fail are in l.Skipped.
 func (z chezmoi) wanted(ctx context.Context, v host.View, l *chezmoiLook) (map[string]wantedFile, error) {
-	asking, done := context.WithTimeout(ctx, lookPatience)
-	defer done()
-	files, failed := z.archive(asking, v, l)
+	files, failed := z.archive(ctx, v, l)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

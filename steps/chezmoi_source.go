@@ -1,9 +1,13 @@
 package steps
 
 import (
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
 )
 
 // sourced is what the name of a file or directory of the source says of its target.
@@ -16,7 +20,11 @@ type sourced struct {
 	secret   bool // encrypted
 	exact    bool // of a directory
 	modify   bool
+	opens    bool // chezmoi reads the target to know what it is to be
 }
+
+// sourcePrefixes are the attributes in names, but those of scripts and of the name itself.
+var sourcePrefixes = []string{"remove_", "external_", "exact_", "create_", "modify_", "symlink_", "encrypted_", "private_", "readonly_", "empty_", "executable_"}
 
 // readSourceName reads the attributes in a name of the source state
 // (chezmoi's reference, "Source state attributes").
@@ -38,12 +46,13 @@ func readSourceName(path string) sourced {
 	}
 	for rest, found := name, true; found; {
 		found = false
-		for _, prefix := range []string{"remove_", "external_", "exact_", "create_", "modify_", "symlink_", "encrypted_", "private_", "readonly_", "empty_", "executable_"} {
+		for _, prefix := range sourcePrefixes {
 			if after, ok := strings.CutPrefix(rest, prefix); ok {
 				rest, found = after, true
 				s.secret = s.secret || prefix == "encrypted_"
 				s.exact = s.exact || prefix == "exact_"
 				s.modify = s.modify || prefix == "modify_"
+				s.opens = s.opens || prefix == "modify_" || prefix == "create_"
 			}
 		}
 	}
@@ -54,6 +63,59 @@ func readSourceName(path string) sourced {
 	}
 	s.template = strings.HasSuffix(name, ".tmpl")
 	return s
+}
+
+// blocked refuses what chezmoi would wait for for ever, or read without an end: a pipe
+// or device where it reads a file of the home to know what that is to be.
+func (z chezmoi) blocked(v host.Files, files []string) error {
+	root := z.root(v)
+	for _, file := range files {
+		rel, err := filepath.Rel(root, file)
+		if err != nil || !filepath.IsLocal(rel) || !readSourceName(file).opens {
+			continue
+		}
+		name := filepath.Join(z.c.Home, targetPath(rel))
+		if !waits(v, name) {
+			continue
+		}
+		return bootstrap.Hint(bootstrap.Refuse("%s is a pipe or device, and %s has chezmoi read it", name, file), "move it away and run the same command again")
+	}
+	return nil
+}
+
+// waits reports whether who reads name may wait for ever.
+func waits(v host.Files, name string) bool {
+	name = endOf(v, name)
+	info, err := v.Lstat(name)
+	return err == nil && name != "/dev/null" && info.Mode()&(fs.ModeNamedPipe|fs.ModeDevice) != 0
+}
+
+// targetPath is where in the home a path of the source state belongs.
+func targetPath(rel string) string {
+	parts := strings.Split(rel, "/")
+	for i, part := range parts {
+		if i == len(parts)-1 {
+			for _, suffix := range []string{".age", ".asc"} {
+				if strings.Contains(part, "encrypted_") {
+					part = strings.TrimSuffix(part, suffix)
+				}
+			}
+			part = strings.TrimSuffix(strings.TrimSuffix(part, ".tmpl"), ".literal")
+		}
+		for found := true; found; {
+			found = false
+			for _, prefix := range sourcePrefixes {
+				if after, ok := strings.CutPrefix(part, prefix); ok {
+					part, found = after, true
+				}
+			}
+		}
+		if after, ok := strings.CutPrefix(part, "dot_"); ok {
+			part = "." + after
+		}
+		parts[i] = strings.TrimPrefix(part, "literal_")
+	}
+	return filepath.Join(parts...)
 }
 
 // asJSON is a name as chezmoi's JSON output has it: each byte that is no UTF-8

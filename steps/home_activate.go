@@ -59,6 +59,7 @@ type preview struct {
 	suppressed []home.Claim // claims of who is not the owner
 	z          chezmoi
 	look       *chezmoiLook // nil: no dotfiles, or nothing to do for them
+	own        []string     // files of chezmoi's own that it changes when it applies, below the home
 	cutShort   bool         // a change of the home was
 }
 
@@ -88,14 +89,17 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 		return p, err
 	}
 	p.suppressed = suppressed
-	if p.items, err = home.Preview(v, w); err != nil {
+	if p.items, err = home.Preview(ctx, v, w); err != nil {
 		return p, err
+	}
+	if len(p.dotfiles()) > 0 {
+		p.own, err = z.ownFiles(ctx, v, p.look.fresh)
 	}
 	if p.look != nil && len(p.dotfiles()) == 0 && !cut {
 		z.remember(v, key, p.look)
 		s.rememberSkipped(v, p.look)
 	}
-	return p, nil
+	return p, err
 }
 
 // dotfilesKey stands for what decides, beside the dotfiles, what is to be done for them.
@@ -219,7 +223,7 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
 		Generation: s.c.activeGeneration(h), Wanted: g.out,
 		Links: s.links(h), Items: p.items, Suppressed: p.notLinked(),
-		Also: p.also(h), Save: s.bundles(h), Sealed: func(dir string) { p.tell(h, dir) },
+		Also: p.own, Save: s.bundles(h), Sealed: func(dir string) { p.tell(h, dir) },
 		Chezmoi:  p.applyDotfiles(h),
 		Try:      func(ctx context.Context) error { return s.try(ctx, h, g) },
 		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },
@@ -247,23 +251,6 @@ func (p preview) tell(h host.Host, dir string) {
 // notLinked are the claims of home-manager's that are not wanted.
 func (p preview) notLinked() []home.Claim {
 	return slices.DeleteFunc(slices.Clone(p.suppressed), func(c home.Claim) bool { return c.Owner != home.HomeManager })
-}
-
-// also are files of chezmoi's own that it changes when it applies.
-func (p preview) also(h host.Host) (paths []string) {
-	if len(p.dotfiles()) == 0 {
-		return nil
-	}
-	names := []string{p.z.state()}
-	if f := p.look.fresh; f != nil {
-		names = append(names, p.z.configFile(f.format))
-	}
-	for _, name := range names {
-		if rel, err := filepath.Rel(p.c.Home, name); err == nil && filepath.IsLocal(rel) {
-			paths = append(paths, rel)
-		}
-	}
-	return paths
 }
 
 // applyDotfiles has chezmoi do its part; nil if there is nothing for it to do.

@@ -68,8 +68,12 @@ func (s homeActivate) unsettled(conflicts []home.Conflict) error {
 	if more := len(lines) - shown; more > 0 {
 		lines = append(lines[:shown], fmt.Sprintf("and %d more", more))
 	}
+	path := conflicts[0].Outer.Path
+	if c := conflicts[0]; c.Outer.Kind == home.Dir && c.Outer.Exact && c.Inner.Path != path {
+		path = home.EntryOf(path, c.Inner.Path)
+	}
 	return bootstrap.Hint(bootstrap.Refuse("two want the same files:\n    %s", strings.Join(lines, "\n    ")),
-		"take each out of one of the two repos, or settle it in movein.toml:\n    [ownership]\n    %q = \"home-manager\"   # or \"chezmoi\"", conflicts[0].Outer.Path)
+		"take each out of one of the two repos, or settle it in movein.toml:\n    [ownership]\n    %q = \"home-manager\"   # or \"chezmoi\"", path)
 }
 
 // dropped is what generations before g left in the home and g has not: those of

@@ -30,7 +30,7 @@ func newWorld(t testing.TB, seed uint64) (*world, Changer) {
 
 func (w *world) preview(t testing.TB, d wish) []Item {
 	t.Helper()
-	items, err := Preview(host.Real{}, Wanted{Home: w.dir, UID: os.Getuid(), Claims: w.claims(d), Dropped: w.dropped(d)})
+	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: w.dir, UID: os.Getuid(), Claims: w.claims(d), Dropped: w.dropped(d)})
 	if err != nil {
 		t.Fatal(err)
 	}

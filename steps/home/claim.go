@@ -34,9 +34,14 @@ type Claim struct {
 	Alias  string      // another target that is right too
 	Mode   fs.FileMode // of a File or Dir: permission bits
 	SHA256 string      // of a File's content, hex; "": not known (it holds a secret that is not to be had)
+	Size   int64       // of that content; 0: not known, or empty
 	Source string      // the file that the owner brings it from, for people
 	Text   []byte      // of a File, for showing what changes; nil: not known, or not to be shown
 	Secret bool        // the content holds, or may hold, a secret
+	Exact  bool        // of a Dir: its owner takes away what it does not claim in it
+
+	// Settled: the user said that it is its owner's, also in another's exact directory.
+	Settled bool
 
 	// Unfolds: the link takes the place of a part of a directory that was one link.
 	// Nobody brings it; it is made with the directory.

@@ -10,8 +10,8 @@ import (
 type Conflict struct{ Outer, Inner Claim }
 
 // Conflicts finds what two owners claim at the same time: the same path, or a path
-// below one that is to be something else than a directory. Claims of one owner are
-// its own business.
+// below one that is to be something else than a directory, or what is in an exact
+// directory whose owner does not have it. Claims of one owner are its own business.
 func Conflicts(claims []Claim) (out []Conflict) {
 	byPath := map[string][]Claim{}
 	for _, c := range claims {
@@ -20,7 +20,7 @@ func Conflicts(claims []Claim) (out []Conflict) {
 	for _, inner := range claims {
 		for dir := inner.Path; dir != "."; dir = parentOf(dir) {
 			for _, outer := range byPath[dir] {
-				if clash(outer, inner) {
+				if clash(outer, inner) || swept(outer, inner, byPath) {
 					out = append(out, Conflict{outer, inner})
 				}
 			}
@@ -28,6 +28,21 @@ func Conflicts(claims []Claim) (out []Conflict) {
 	}
 	slices.SortFunc(out, func(a, b Conflict) int { return cmp.Compare(a.Inner.Path, b.Inner.Path) })
 	return out
+}
+
+// swept reports whether inner would go with what the exact directory outer is cleared of.
+func swept(outer, inner Claim, byPath map[string][]Claim) bool {
+	if outer.Kind != Dir || !outer.Exact || outer.Owner == inner.Owner || outer.Path == inner.Path || inner.Kind == Absent || inner.Settled {
+		return false
+	}
+	return !slices.ContainsFunc(byPath[EntryOf(outer.Path, inner.Path)], func(c Claim) bool { return c.Owner == outer.Owner })
+}
+
+// EntryOf is the entry of the directory dir that path is, or is in.
+func EntryOf(dir, path string) string {
+	rest := path[len(dir)+1:]
+	name, _, _ := strings.Cut(rest, "/")
+	return dir + "/" + name
 }
 
 func clash(outer, inner Claim) bool {
@@ -52,8 +67,18 @@ func Settle(claims []Claim, ownership map[string]Owner) (kept, suppressed []Clai
 			solid[c.Path] = true
 		}
 	}
+	exact := map[string]Owner{}
+	for _, c := range claims {
+		if c.Kind == Dir && c.Exact {
+			exact[c.Path] = c.Owner
+		}
+	}
 	for _, c := range claims {
 		owner := ownerOf(c.Path, ownership)
+		c.Settled = owner == c.Owner && !slices.ContainsFunc(parents(c.Path), func(dir string) bool {
+			other, ok := exact[dir]
+			return ok && other != c.Owner && ownerOf(EntryOf(dir, c.Path), ownership) != c.Owner
+		})
 		room := c.Kind == Dir && !solid[c.Path] && !slices.ContainsFunc(parents(c.Path), func(dir string) bool { return solid[dir] })
 		if owner == "" || owner == c.Owner || room {
 			kept = append(kept, c)

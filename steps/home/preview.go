@@ -2,6 +2,7 @@ package home
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -33,8 +34,8 @@ type Wanted struct {
 // Preview says, sorted by path, what would be done so that the home is as it is
 // wanted. What has to be made or goes on the way is in it too: directories, and
 // the links that take the place of a directory that was one link.
-func Preview(v host.Files, w Wanted) ([]Item, error) {
-	p := &preview{v: v, w: w, dirs: map[string]placed{".": there}, byPath: map[string]Claim{}, below: map[string]bool{}}
+func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
+	p := &preview{ctx: ctx, v: v, w: w, dirs: map[string]placed{".": there}, byPath: map[string]Claim{}, below: map[string]bool{}}
 	for _, c := range w.Claims {
 		if old, twice := p.byPath[c.Path]; !twice || old.Kind == Dir {
 			p.byPath[c.Path] = c
@@ -58,7 +59,8 @@ func Preview(v host.Files, w Wanted) ([]Item, error) {
 
 // preview is a comparison on its way.
 type preview struct {
-	v      host.Files
+	ctx    context.Context
+	v      host.View
 	w      Wanted
 	dirs   map[string]placed // directories that were looked at
 	byPath map[string]Claim
@@ -282,10 +284,8 @@ func (p *preview) link(c Claim, info fs.FileInfo) error {
 			return nil
 		}
 	case info.Mode().IsRegular() && c.Owner == HomeManager:
-		have, err := p.v.ReadFile(p.name(c.Path))
-		want, werr := p.v.ReadFile(c.Target)
-		if err == nil && werr == nil && string(have) == string(want) {
-			return nil // home-manager leaves it
+		if same, err := p.same(p.name(c.Path), info, c.Target); same || err != nil {
+			return err // home-manager leaves it
 		}
 	}
 	return p.stranger(c, info)
@@ -296,12 +296,16 @@ func (p *preview) file(c Claim, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return p.stranger(c, info)
 	}
-	have, err := p.v.ReadFile(p.name(c.Path))
-	if err != nil {
-		return p.stranger(c, info) // what cannot be read is not known to be right
+	other := c.Size > 0 && info.Size() != c.Size
+	if other && (c.Last == nil || c.Last.SHA256 == c.SHA256) {
+		return p.stranger(c, info) // neither what is wanted nor what was left; it may be large
 	}
-	sum := digest(have)
+	sum, err := p.sum(p.name(c.Path))
 	switch {
+	case err != nil:
+		return err
+	case sum == "":
+		return p.stranger(c, info) // what cannot be read is not known to be right
 	case sum == c.SHA256 && info.Mode().Perm() == c.Mode.Perm():
 	case p.own(c, info, sum):
 		p.add(Update, "", c)
@@ -309,6 +313,32 @@ func (p *preview) file(c Claim, info fs.FileInfo) error {
 		return p.stranger(c, info)
 	}
 	return nil
+}
+
+// sum is the digest of a file's content; "" if it cannot be read.
+func (p *preview) sum(name string) (string, error) {
+	k, err := p.v.Look(p.ctx, host.Place{Base: filepath.Dir(name), Name: filepath.Base(name)}, true)
+	if p.ctx.Err() != nil {
+		return "", context.Cause(p.ctx)
+	}
+	if err != nil {
+		return "", nil //nolint:nilerr // it is kept, or that says why not
+	}
+	return k.SHA256, nil
+}
+
+// same reports whether a file has the content of what is at target.
+func (p *preview) same(name string, info fs.FileInfo, target string) (bool, error) {
+	target = p.end(target)
+	if want, err := p.v.Lstat(target); err != nil || !want.Mode().IsRegular() || want.Size() != info.Size() {
+		return false, nil //nolint:nilerr // it is replaced
+	}
+	have, err := p.sum(name)
+	if err != nil || have == "" {
+		return false, err
+	}
+	want, err := p.sum(target)
+	return have == want, err
 }
 
 // own reports whether what is there is as its owner left it.
@@ -393,17 +423,21 @@ func (p *preview) was(path string, info fs.FileInfo) (string, error) {
 // leads reports whether the link at path leads to something. Nothing is opened:
 // that could wait for ever.
 func (p *preview) leads(path string) bool {
+	info, err := p.v.Lstat(p.end(p.name(path)))
+	return err == nil && info.Mode()&fs.ModeSymlink == 0
+}
+
+// end is where the link at name ends, or name itself; a link if it goes round in circles.
+func (p *preview) end(name string) string {
 	const hops = 40 // as many as the kernel follows
-	name := p.name(path)
 	for range hops {
 		target, err := p.v.Readlink(name)
 		if err != nil {
-			_, err := p.v.Lstat(name)
-			return err == nil
+			break
 		}
 		name = resolve(name, target)
 	}
-	return false
+	return name
 }
 
 func digest(data []byte) string {

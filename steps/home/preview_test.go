@@ -1,6 +1,8 @@
 package home
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"movein/bootstrap/host"
 )
@@ -106,7 +109,7 @@ func TestPreviewSaysWhatIsThereAndWhatBecomesOfIt(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
 			plant(t, dir, tc.have...)
-			items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: tc.claims, Dropped: tc.dropped})
+			items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: tc.claims, Dropped: tc.dropped})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,12 +150,12 @@ func TestPreviewNamesFilesThatAreMoreThanTheirContent(t *testing.T) {
 	}
 	plant(t, dir, "theirs mine")
 	for name, want := range map[string]string{"hard": "hard-linked file", "setuid": "setuid file", "fifo": "special file"} {
-		items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm(name)}})
+		items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm(name)}})
 		if err != nil || render(items) != "replace "+name+" ("+want+")" {
 			t.Errorf("%s, %v; want %s", render(items), err, want)
 		}
 	}
-	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid() + 1, Claims: []Claim{hm("theirs")}})
+	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid() + 1, Claims: []Claim{hm("theirs")}})
 	if err != nil || render(items) != "replace theirs (other owner's file)" {
 		t.Errorf("%s, %v", render(items), err)
 	}
@@ -162,7 +165,7 @@ func TestUnfoldedLinksAreAbsoluteWhereTheOneWas(t *testing.T) {
 	dir, dot := t.TempDir(), t.TempDir()
 	plant(t, dot, "other mine")
 	plant(t, dir, "a -> "+dot)
-	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}})
+	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}})
 	if want := "replace a (folded parent directory), create a/f, create a/other -> " + dot + "/other"; err != nil || render(items) != want {
 		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
 	}
@@ -172,7 +175,7 @@ func TestPreviewLeavesWhatHomeManagerLeaves(t *testing.T) {
 	dir, store := t.TempDir(), t.TempDir()
 	plant(t, dir, "f same")
 	plant(t, store, "f same")
-	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{{Path: "f", Owner: HomeManager, Kind: Link, Target: store + "/f"}}})
+	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{{Path: "f", Owner: HomeManager, Kind: Link, Target: store + "/f"}}})
 	if err != nil || len(items) != 0 {
 		t.Errorf("%s, %v", render(items), err)
 	}
@@ -182,7 +185,7 @@ func TestPreviewKeepsEditedFilesWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "f mine", "g old")
 	claims := []Claim{wrote(cz("f", "new"), "old"), wrote(cz("g", "new"), "old"), wrote(cz("gone", "new"), "old"), cz("new", "new")}
-	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims, OnModified: "keep"})
+	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims, OnModified: "keep"})
 	want := "keep f (edited file), update g, keep gone (deleted), create new"
 	if err != nil || render(items) != want {
 		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
@@ -192,9 +195,21 @@ func TestPreviewKeepsEditedFilesWhenAskedTo(t *testing.T) {
 func TestPreviewGoesThroughLinksOnlyWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "data/f mine", "a -> data")
-	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
+	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
 	if err != nil || render(items) != "replace data/f (file)" {
 		t.Errorf("%s, %v", render(items), err)
+	}
+}
+
+func sweeps(path string) Claim { return Claim{Path: path, Owner: Chezmoi, Kind: Dir, Exact: true} }
+
+func TestEntriesOfExactDirectoriesAreSettledWhole(t *testing.T) {
+	claims := []Claim{sweeps("x"), hm("x/f"), hm("x/d/f")}
+	for path, want := range map[string]int{"x/f": 1, "x/d": 1, "x/d/f": 2, "x": 0, "y": 2} {
+		kept, _ := Settle(claims, map[string]Owner{path: HomeManager})
+		if got := Conflicts(kept); len(got) != want {
+			t.Errorf("%s is home-manager's: %v", path, got)
+		}
 	}
 }
 
@@ -213,6 +228,10 @@ func TestConflictsAreFoundAtAPathAndAboveIt(t *testing.T) {
 		{"a link where a directory is wanted", []Claim{hm("d"), dir}, "d/d"},
 		{"one owner's own", []Claim{cz("d", ""), cz("d/f", "")}, ""},
 		{"like names", []Claim{hm("d"), cz("d.d/f", "")}, ""},
+		{"in an exact directory", []Claim{hm("x/f"), sweeps("x"), cz("x/g", "")}, "x/x/f"},
+		{"far in an exact directory", []Claim{hm("x/d/e/f"), sweeps("x")}, "x/x/d/e/f"},
+		{"in a directory of an exact one", []Claim{hm("x/d/f"), sweeps("x"), {Path: "x/d", Owner: Chezmoi, Kind: Dir}}, ""},
+		{"settled in an exact directory", []Claim{{Path: "x/f", Owner: HomeManager, Kind: Link, Settled: true}, sweeps("x")}, ""},
 		{"wanted and to be gone", []Claim{hm("f"), {Path: "f", Owner: Chezmoi, Kind: Absent}}, "f/f"},
 	} {
 		var got []string
@@ -244,5 +263,31 @@ func TestSettledOwnershipSuppressesTheLosersClaims(t *testing.T) {
 	}
 	if c := Conflicts(kept); len(c) != 0 {
 		t.Errorf("conflicts are left: %v", c)
+	}
+}
+
+func TestPreviewDoesNotReadFilesWhole(t *testing.T) {
+	dir, store := t.TempDir(), t.TempDir()
+	const large = 1 << 40
+	for _, name := range []string{dir + "/f", dir + "/g", dir + "/h"} {
+		plant(t, filepath.Dir(name), filepath.Base(name)+" 1")
+		if err := os.Truncate(name, large); err != nil {
+			t.Skip(err)
+		}
+	}
+	plant(t, store, "h same")
+	f, g := cz("f", "text"), wrote(cz("g", "text"), "text")
+	f.Size, g.Size = 4, 4
+	h := Claim{Path: "h", Owner: HomeManager, Kind: Link, Target: store + "/h"}
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	items, err := Preview(ctx, host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{f, g, h}})
+	if want := "replace f (file), replace g (edited file), replace h (file)"; err != nil || render(items) != want {
+		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
+	}
+	early, stop := context.WithCancel(context.Background())
+	stop()
+	if _, err := Preview(early, host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{wrote(f, "old")}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
 	}
 }

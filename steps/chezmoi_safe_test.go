@@ -1,0 +1,142 @@
+package steps
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"movein/bootstrap"
+)
+
+func TestChezmoiDoesNotWaitForEver(t *testing.T) {
+	for source, pipe := range map[string]string{
+		"create_dot_a": ".a",
+		"dot_config/exact_b/modify_private_c.tmpl": ".config/b/c",
+	} {
+		d := newRealDots(t, files{source: "{{/* chezmoi:modify-template */}}"})
+		d.put(d.home(pipe), "")
+		if err := syscall.Unlink(d.home(pipe)); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(d.home(pipe), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err := d.z.look(context.Background(), d.h)
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(err.Error(), d.home(pipe)) || time.Since(began) > 20*time.Second {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	d := newRealDots(t, files{"a.tmpl": `{{ output "sleep" "100" }}`})
+	d.z.patience = time.Second
+	_, err := d.z.look(context.Background(), d.h)
+	if err == nil || !strings.Contains(err.Error(), "no answer within") || bootstrap.HintOf(err) == "" {
+		t.Error(err)
+	}
+	d = newRealDots(t, files{"create_a": "1"})
+	d.put(d.home("a"), "-> /dev/null")
+	d.look()
+}
+
+func TestChezmoiShowsNoSecretOfPrograms(t *testing.T) {
+	d := newRealDots(t, files{
+		"a.tmpl":                    `{{ output "echo" "hush" }}`,
+		"b.tmpl":                    `{{ if true }}{{ env "TOKEN" }}{{ end }}x`,
+		"c.tmpl":                    `{{ includeTemplate "part" . }}`,
+		"d.tmpl":                    `{{ template "part" . }}`,
+		"e.tmpl":                    `{{ include (joinPath .chezmoi.sourceDir "open.tmpl") }}`,
+		"modify_f":                  "#!/bin/sh\necho hush",
+		"g.tmpl":                    "{{/* chezmoi:template:left-delimiter=<< right-delimiter=>> */}}\n<< env \"TOKEN\" >>x",
+		"i.tmpl":                    `{{ includeTemplate "loop" . }}`,
+		".chezmoitemplates/part":    `{{ includeTemplate "deep/er" . }}`,
+		".chezmoitemplates/deep/er": `{{ "hush" | printf "%s" | quote }}{{ exec "true" }}`,
+		".chezmoitemplates/loop":    `{{ if false }}{{ template "loop" . }}{{ end }}shown`,
+		"open.tmpl":                 `{{ env "HOME" }} {{ .chezmoi.os }} {{ include "plain" }}`,
+		"plain":                     "output env",
+	})
+	l := d.look()
+	for _, c := range l.Claims {
+		shown := c.Path == "open" || c.Path == "plain" || c.Path == "i"
+		if c.Secret == shown || (c.Text != nil) != shown {
+			t.Errorf("%s: secret %v, text %q", c.Path, c.Secret, c.Text)
+		}
+	}
+	if len(l.Claims) != 10 {
+		t.Error(len(l.Claims))
+	}
+}
+
+func TestChezmoisStateIsBackedUpWhereverItIs(t *testing.T) {
+	ctx := context.Background()
+	for _, tc := range []struct {
+		name, config string
+		fresh, link  bool
+		want         string // below the home; "": refused
+	}{
+		{name: "outside of the home", config: "../config"},
+		{name: "in the home", config: ".config", want: ".config/chezmoi/chezmoistate.boltdb"},
+		{name: "behind a link", config: ".config", link: true, want: "dots/config/chezmoi/chezmoistate.boltdb"},
+		{name: "named", config: "etc", want: "x/s.db"},
+		{name: "named outside", config: "out"},
+		{name: "named by a new config", config: ".config", fresh: true, want: "y.db"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := newRealDots(t, files{"a": "1"})
+			d.z.c.ConfigHome = filepath.Join(d.z.c.Home, tc.config)
+			switch tc.config {
+			case "etc":
+				d.put(d.z.configFile("toml"), "persistentState = \"~/x/s.db\"\n")
+			case "out":
+				d.put(d.z.configFile("yaml"), "persistentState: /nowhere/s.db\n")
+			}
+			if tc.link {
+				d.put(d.home("dots/config/"), "")
+				d.put(d.home(".config"), "-> dots/config")
+			}
+			want := []string{tc.want}
+			var fresh *freshConfig
+			if tc.fresh {
+				fresh = &freshConfig{format: "toml", data: []byte("persistentState = \"~/y.db\"\n")}
+				want = append(want, ".config/chezmoi/chezmoi.toml")
+			}
+			got, err := d.z.ownFiles(ctx, d.h, fresh)
+			if tc.want == "" {
+				if bootstrap.ExitCode(err) != bootstrap.ExitRefused || bootstrap.HintOf(err) == "" {
+					t.Errorf("%v, %v", got, err)
+				}
+			} else if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestDotfilesWhoseStateCannotBeBackedUpAreRefused(t *testing.T) {
+	d := dotsHost(t, nil, files{".a": "1"}, nil)
+	for dir, want := range map[string]int{"/etc/ann": bootstrap.ExitRefused, "/home/ann/.config": 0} {
+		s := dotsStep(func(c *Config) { c.ConfigHome = dir })
+		_, err := s.preview(context.Background(), d.h.View(), generation{s.c, theGen})
+		if bootstrap.ExitCode(err) != want {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+func TestChezmoisExactDirectoriesAreClaimedSo(t *testing.T) {
+	for ignore, want := range map[string]string{"": ".a .b", "# *\nREADME": ".a .b", ".a/f": ".b", "*.md": ""} {
+		d := newRealDots(t, files{"exact_dot_a/f": "1", "exact_private_dot_b/dot_c/f": "1", ".chezmoiignore": ignore})
+		var got []string
+		for _, c := range d.look().Claims {
+			if c.Exact {
+				got = append(got, c.Path)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("ignore %q: %q", ignore, got)
+		}
+	}
+}
