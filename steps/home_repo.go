@@ -28,7 +28,7 @@ func (homeRepo) Info() bootstrap.Info {
 
 func (s homeRepo) repo() repo {
 	dir, _ := s.c.HomeDir()
-	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline,
+	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, record: clonesRecord(s.c),
 		updated: func(ctx context.Context, v host.View) bool { return updatedHere(ctx, v, s.c) }}
 }
 
@@ -159,7 +159,7 @@ func (dotfilesRepo) Info() bootstrap.Info {
 
 func (s dotfilesRepo) repo() repo {
 	dir, _ := s.c.DotfilesDir()
-	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline}
+	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, record: clonesRecord(s.c)}
 }
 
 func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
@@ -209,6 +209,9 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	}
 	return h.WriteFile(dotfilesRecord(s.c), []byte(s.c.Dotfiles+"\n"), 0o600)
 }
+
+// clonesRecord is where the clones that movein made are remembered.
+func clonesRecord(c Config) string { return filepath.Join(c.State(), "clones") }
 
 // dotfilesRecord is where the dotfiles repo that was cloned is remembered.
 func dotfilesRecord(c Config) string { return filepath.Join(c.State(), "dotfiles") }

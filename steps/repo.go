@@ -22,6 +22,7 @@ type repo struct {
 	dir        string
 	onDiverged string
 	offline    bool
+	record     string // file with the directories that were cloned by movein, one a line
 	// updated reports whether flake.lock is as "movein update" left it. It may be nil.
 	updated func(ctx context.Context, v host.View) bool
 }
@@ -152,7 +153,10 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 		if _, ok := errors.AsType[*host.UnreachableError](err); ok {
 			return bootstrap.Hint(err, "check the address and the network, then run the same command again")
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return r.remember(h)
 	case "attach":
 		return h.Attach(ctx, r.dir, p.branch)
 	case "fast-forward":
@@ -171,6 +175,18 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 		return err
 	}
 	return nil
+}
+
+// remember writes down that the clone is movein's own.
+func (r repo) remember(h host.Host) error {
+	known := readText(h, r.record)
+	if slices.Contains(strings.Split(known, "\n"), r.dir) {
+		return nil
+	}
+	if err := h.MkdirAll(parent(r.record), 0o700); err != nil {
+		return err
+	}
+	return h.WriteFile(r.record, []byte(known+r.dir+"\n"), 0o600)
 }
 
 func emptyDir(v host.Files, dir string) bool {

@@ -24,6 +24,7 @@ type Uninstall struct {
 	Change bootstrap.Change // what is done
 	Stays  []string         // what is left, and can be removed by hand
 	made   []string         // links of the profile that movein's generations have
+	gone   []string         // clones that are removed
 }
 
 // PlanUninstall finds out what there is to give back. Purge is also about the clones and
@@ -121,9 +122,18 @@ func (u *Uninstall) rest(ctx context.Context, v host.View) error {
 			u.Stays = append(u.Stays, dir)
 			continue
 		}
-		if err := disposable(ctx, v, dir); err != nil {
+		switch ours, err := u.ours(v, dir); {
+		case err != nil:
+			return err
+		case !ours:
+			v.Warn("%s stays: it is not a clone that movein is known to have made", home.Shown(dir))
+			u.Stays = append(u.Stays, dir)
+			continue
+		}
+		if err := u.disposable(ctx, v, dir); err != nil {
 			return err
 		}
+		u.gone = append(u.gone, dir)
 		u.Change = append(u.Change, bootstrap.Action{Verb: "remove", Target: dir, Reason: "the clone"})
 	}
 	if dir := u.s.backups().Dir; exists(v, dir) && !u.purge {
@@ -149,20 +159,6 @@ func (u *Uninstall) keepsBackups(ctx context.Context, v host.View, lacks []strin
 	}
 	v.Warn("the backups stay, as they alone have what this was: %s; to see more: movein backups list; to remove them all the same: rm -r %s", home.Shown(alone), dir)
 	return true, nil
-}
-
-// disposable refuses to remove a clone that has something that is nowhere else.
-func disposable(ctx context.Context, v host.View, dir string) error {
-	state, err := v.Repo(ctx, dir)
-	switch {
-	case errors.Is(err, host.ErrNotRepo):
-		return nil // the starter
-	case err != nil:
-		return bootstrap.Hint(bootstrap.Refuse("looking at the clone %s: %w", dir, err), "leave the clones: the same without --purge")
-	case len(state.Dirty)+len(state.Untracked) > 0 || state.Ahead:
-		return bootstrap.Hint(bootstrap.Refuse("the clone %s has work of yours that is nowhere else", dir), "push it, or move the clone away; or leave the clones: the same without --purge")
-	}
-	return nil
 }
 
 // clones are the directories that movein made of repositories.
@@ -198,6 +194,11 @@ func (u *Uninstall) Apply(ctx context.Context, h host.Host) (res home.Restored, 
 	if err := RestoreLock(ctx, h, u.s.c); err != nil {
 		return res, err
 	}
+	for _, dir := range u.gone { // somebody may have worked there since it was asked
+		if err := u.disposable(ctx, h, dir); err != nil {
+			return res, err
+		}
+	}
 	if u.To != nil {
 		if res, err = u.giveBack(ctx, h); err != nil {
 			return res, err
@@ -207,11 +208,7 @@ func (u *Uninstall) Apply(ctx context.Context, h host.Host) (res home.Restored, 
 		return res, err
 	}
 	// From here on nothing is the user's own, and the same again does the rest.
-	var names []string
-	if u.purge {
-		names = u.clones(h) // as long as it is known which those are
-	}
-	names = append(names, u.state(h)...)
+	names := append(slices.Clone(u.gone), u.state(h)...)
 	switch stay, err := u.keepsBackups(ctx, h, res.Lacks); {
 	case err != nil:
 		return res, err

@@ -26,7 +26,11 @@ packages with them. Units that they brought are stopped.
 
 The clones of your repositories and the backups stay, unless --purge is given. Without
 that, it can be undone by "movein backups restore", or by another "movein apply". Nix
-stays.`,
+stays.
+
+What is nowhere else stays also with --purge: it removes only clones that movein made,
+refuses if one has something that no remote has, and leaves the backups if they alone
+have something, such as your later edits.`,
 		Example: `  movein uninstall --home --dry-run
   movein uninstall --home
   movein uninstall --home --purge --yes`,

@@ -413,3 +413,52 @@ func TestABackupOfAChangeThatWasCutShortIsNotPruned(t *testing.T) {
 		t.Errorf("%v, and it is cut short still: %v", err, cut)
 	}
 }
+
+// Killed at each change, a rollback that is made again gives the user's file its place back that was held meanwhile.
+func TestAKilledRollbackLosesNoHeldFile(t *testing.T) {
+	for n, over := 0, false; !over; n++ {
+		w, c := newWorld(t, 1)
+		if err := errors.Join(os.RemoveAll(w.dir), os.Mkdir(w.dir, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		do := func(from, to string, gen map[string]string) moment {
+			d := wish{gen: gen}
+			if err := c.Do(t.Context(), host.Real{}, Job{Generation: from, Wanted: to, Items: w.preview(t, d),
+				Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+				t.Fatal(err)
+			}
+			w.gen = gen
+			return w.moment(t, to)
+		}
+		one := do("", "g1", map[string]string{"a": "x"})
+		do("g1", "g2", map[string]string{"a": "x", "b": "x"})
+		if err := os.Remove(filepath.Join(w.dir, "a")); err != nil {
+			t.Fatal(err)
+		}
+		write(filepath.Join(w.dir, "a"), "mine", 0o600)
+		step := c.steps(t)[1]
+		func() {
+			defer func() {
+				if r := recover(); r != nil && r != errKilled {
+					panic(r)
+				}
+			}()
+			if err := w.back(c, &killed{Real: host.Real{}, left: n}, step, one, "g2", nil); err != nil {
+				t.Fatal(err)
+			}
+			over = true
+		}()
+		if _, cut, err := c.CutShort(host.Real{}); err != nil {
+			t.Fatal(err)
+		} else if cut {
+			if err := w.back(c, host.Real{}, step, one, "g2", nil); err != nil {
+				t.Fatalf("killed at %d: %v", n, err)
+			}
+		} else if len(c.steps(t)) == 2 {
+			continue
+		}
+		if now := look(t, w.dir); len(now) != 1 || now["a"] != `-rw------- "mine"` {
+			t.Errorf("killed at %d: %s", n, describe(now))
+		}
+	}
+}
