@@ -219,7 +219,7 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if err := s.stopAtEdited(p.items); err != nil {
 		return err
 	}
-	return s.changer().Do(ctx, h, home.Job{
+	job := home.Job{
 		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
 		Generation: s.c.activeGeneration(h), Wanted: g.out,
 		Links: s.links(h), Items: p.items, Suppressed: p.notLinked(),
@@ -228,7 +228,23 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 		Try:      func(ctx context.Context) error { return s.try(ctx, h, g) },
 		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },
 		Undo:     undo,
-	})
+	}
+	_, cut, err := s.changer().CutShort(h)
+	if err == nil && !cut && !p.toActivate(h) {
+		job.Try, job.Activate = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.changer().Do(ctx, h, job)
+}
+
+// toActivate reports whether there is anything for home-manager's activation to do:
+// a change of the dotfiles alone needs none.
+func (p preview) toActivate(v host.View) bool {
+	current, linked := isLink(v, p.c.current())
+	return p.c.activeGeneration(v) != p.g.out || p.g.keepsCurrent(v) && (!linked || current != p.g.out) || !p.g.packagesKept(v) ||
+		slices.ContainsFunc(p.items, func(i home.Item) bool { return i.Claim.Owner == home.HomeManager })
 }
 
 // tell says what is in the way, and where it is kept.

@@ -50,7 +50,7 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 	if err := s.load(cmd, args, false); err != nil {
 		return err
 	}
-	s.config.Offline = true
+	s.config.Offline, s.config.NoBuild = true, true
 	st := status{Schema: bootstrap.Schema, Event: "status", User: s.config.User, Host: s.config.Host, System: s.facts.System, Drift: []bootstrap.Event{}}
 	st.Managed = steps.Manages(cmd.Context(), s.view, s.facts, s.config)
 	st.Cut = steps.LastChange(s.view, s.config)

@@ -56,7 +56,7 @@ type Job struct {
 	Sealed   func(dir string)                           // told where the backup is, before anything is changed; may be nil
 	Chezmoi  func(ctx context.Context) error            // may be nil
 	Try      func(ctx context.Context) error            // Activate's dry run, which changes nothing; may be nil
-	Activate func(ctx context.Context) error
+	Activate func(ctx context.Context) error            // nil: the generation is active, and its files are right
 	Undo     Undo
 }
 
@@ -280,6 +280,9 @@ func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) e
 	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
+	}
+	if job.Activate == nil {
+		return nil
 	}
 	if err := c.holding(ctx, h, rec, job.Suppressed, job.Try, job.Activate); err != nil {
 		return err

@@ -175,7 +175,7 @@ func (c Changer) Return(ctx context.Context, h host.Host, job Return) (Restored,
 	case !resumed:
 		rec = record{Generation: job.Generation, Links: job.Links, Undoes: job.To.Run}
 	}
-	if err := c.unhold(h, rec.Held); err != nil { // what was held when it was cut short
+	if err := c.giveHeld(ctx, h, rec); err != nil { // what was held when it was cut short
 		return Restored{}, err
 	}
 	rec.Wanted = job.Wanted
