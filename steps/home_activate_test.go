@@ -485,7 +485,7 @@ func TestNothingIsChangedBeforeItsBackupIsSealed(t *testing.T) {
 			t.Fatal(err)
 		}
 		inOrder(t, h.Log(), "keep /home/ann", "rename "+state+"backups/.new-", "write "+state+"change.json", "takeaway /home/ann/",
-			"write "+state+"change.json", "run "+theGen+"/activate", "write "+state+"change.json", "run "+theGen+"/activate", "remove "+state+"change.json")
+			"run "+theGen+"/activate", "write "+state+"change.json", "run "+theGen+"/activate", "remove "+state+"change.json")
 		sealed := false
 		for i, line := range h.Log() {
 			sealed = sealed || strings.HasPrefix(line, "rename "+state+"backups/.new-")

@@ -37,7 +37,11 @@ func (b Backups) done(h host.Host, run string, o Outcome) error {
 	if err != nil {
 		return err
 	}
-	return h.WriteFile(filepath.Join(b.Dir, run, outcomeName), append(data, '\n'), 0o600)
+	err = h.WriteFile(filepath.Join(b.Dir, run, outcomeName), append(data, '\n'), 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the backup was removed by hand: nothing can be gone back to by it
+	}
+	return err
 }
 
 // there is an error if a backup of a change is not: what it alone had cannot be given back.

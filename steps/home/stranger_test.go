@@ -26,7 +26,7 @@ func plantedHome(t *testing.T, lines ...string) (dir string, c Changer) {
 
 func itemsFor(t *testing.T, dir string, claims ...Claim) []Item {
 	t.Helper()
-	items, err := Preview(host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
+	items, err := Preview(t.Context(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
 	if err != nil {
 		t.Fatal(err)
 	}
