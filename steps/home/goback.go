@@ -201,7 +201,7 @@ func (c Changer) Return(ctx context.Context, h host.Host, job Return) (Restored,
 	}
 	if err == nil { // what is lost by putting things in order again is kept: the user may have made it since
 		var again Restored
-		again, err = c.Backups.restore(ctx, h, wants, About{Version: c.Version, Reason: job.Reason, Generation: job.Wanted}, nil)
+		again, err = c.Backups.again(ctx, h, wants, About{Version: c.Version, Reason: job.Reason, Generation: job.Wanted})
 		res.Lacks, res.Stays = with(res.Lacks, again.Lacks), with(res.Stays, again.Stays)
 	}
 	if err == nil {
@@ -232,6 +232,30 @@ func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, job R
 		}
 	}
 	return c.holding(ctx, h, rec, foreign, nil, job.Activate)
+}
+
+// again undoes what was done to restored entries since. It makes a backup only if
+// somebody's content would be lost: links and times are the activation's own.
+func (b Backups) again(ctx context.Context, h host.Host, wants map[string]wanted, a About) (Restored, error) {
+	moves, err := b.compare(ctx, h, wants)
+	if err != nil || slices.ContainsFunc(moves, move.loses) {
+		return b.restore(ctx, h, wants, a, nil)
+	}
+	if err := verify(ctx, h, moves); err != nil {
+		return Restored{}, err
+	}
+	t := restorer{b: b, h: h, moves: moves}
+	err = t.all(ctx)
+	return Restored{Lacks: t.lacks, Stays: t.stays}, err
+}
+
+// loses reports whether the move takes away what somebody may have made.
+func (m move) loses() bool {
+	switch {
+	case m.verb == none, m.verb == touch, m.verb == prune, m.now.Kind == host.KindAbsent, m.SameContent(m.now):
+		return false
+	}
+	return m.now.Kind != host.KindLink || !managedLink.MatchString(m.now.Target)
 }
 
 // with is all, and those of more that are not among them.
