@@ -28,7 +28,9 @@ import (
 //   - every target and every directory that is exact, whole (size, mode, owner,
 //     mtime, ctime, inode); of other directories only mode and owner, since they
 //     change with what is not chezmoi's;
-//   - the boot (kernel, hostname and the like in templates) and /etc/hostname, /etc/os-release.
+//   - the boot (kernel, hostname and the like in templates) and /etc/hostname, /etc/hosts, /etc/os-release.
+//
+// Of a link there, also what it leads to.
 //
 // A write within a tick of the clock of an earlier one may leave the same times
 // behind. So nothing is remembered while anything was changed less than chezmoiTick
@@ -149,11 +151,15 @@ func (z chezmoi) stampInputs(v host.View) (sum string, newest time.Time, files [
 		bin = next
 	}
 	fmt.Fprintf(st.sum, "%q %q %q %q %d\n", z.c.Home, z.source, bin, v.BootID(), z.c.UID)
-	for _, name := range []string{bin, z.state(), "/etc/hostname", "/etc/os-release"} {
-		st.file(name)
-	}
+	names := []string{bin, z.state(), "/etc/hostname", "/etc/hosts", "/etc/os-release"}
 	for _, format := range chezmoiFormats {
-		st.file(z.configFile(format))
+		names = append(names, z.configFile(format))
+	}
+	for _, name := range names {
+		st.file(name)
+		if end := endOf(v, name); end != name { // the name of it is in the digest, too
+			st.file(end)
+		}
 	}
 	if z.namesState(v) {
 		why = "the config names its own state database"

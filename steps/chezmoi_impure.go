@@ -14,7 +14,7 @@ import (
 var impureWords = strings.Fields(`output outputList exec stat lstat lookPath findExecutable findOneExecutable isExecutable glob
 	now ago date dateInZone htmlDate unixEpoch randAlpha randAlphaNum randNumeric randAscii randInt randBytes uuidv4 shuffle
 	genPrivateKey genCA genCAWithKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey
-	bcrypt htpasswd encrypt encryptAES getHostByName env expandenv ioreg stdinIsATTY
+	bcrypt htpasswd encrypt encryptAES getHostByName getRedirectedURL env expandenv ioreg stdinIsATTY
 	gitHubKeys gitHubLatestRelease gitHubLatestReleaseAssetURL gitHubLatestTag gitHubRelease gitHubReleaseAssetURL gitHubReleases gitHubTags gitHubVersion`)
 
 // sameEnv are variables that chezmoi always has with the same value for one user.
@@ -27,10 +27,18 @@ var sameEnv = []string{"HOME", "USER", "LOGNAME"}
 //     from outside of the source, or a name that is no literal;
 //   - a template has its own delimiters, and is not read here;
 //   - a modify_ program makes a file: it may look at anything (a modify-template is a template);
-//   - an external is fetched again after a time (refreshPeriod).
+//   - an external is fetched again after a time (refreshPeriod);
+//   - the config has hooks, which are programs.
 //
 // What a script does is not looked at; what its template does is.
 func (z chezmoi) impure(v host.Files, files []string) string {
+	for _, format := range chezmoiFormats {
+		if name := z.configFile(format); strings.Contains(strings.ToLower(readText(v, name)), "hooks") {
+			return name + " has hooks"
+		}
+	}
+	// Any file may be a template that another has in it.
+	embedded := slices.ContainsFunc(files, func(file string) bool { return strings.Contains(readText(v, file), "includeTemplate") })
 	for _, file := range files {
 		base := filepath.Base(file)
 		rel := strings.TrimPrefix(file, z.root(v)+"/")
@@ -38,7 +46,7 @@ func (z chezmoi) impure(v host.Files, files []string) string {
 		special := strings.HasPrefix(base, ".chezmoiexternal") || strings.HasPrefix(rel, ".chezmoiexternals/")
 		template := special || strings.HasSuffix(strings.TrimSuffix(strings.TrimSuffix(base, ".age"), ".asc"), ".tmpl") ||
 			base == ".chezmoiignore" || base == ".chezmoiremove" || strings.HasPrefix(rel, ".chezmoitemplates/")
-		if !template && !modify || strings.HasPrefix(rel, ".chezmoi.") {
+		if !template && !modify && !embedded || strings.HasPrefix(rel, ".chezmoi.") {
 			continue
 		}
 		text := readText(v, file)
@@ -49,6 +57,8 @@ func (z chezmoi) impure(v host.Files, files []string) string {
 			return rel + " has its own delimiters"
 		case special && strings.Contains(text, "refreshPeriod"):
 			return rel + " is fetched again after a time"
+		case strings.Contains(text, "fqdnHostname"):
+			return rel + " uses fqdnHostname"
 		}
 		if word := impureWord(text); word != "" {
 			return rel + " uses " + word

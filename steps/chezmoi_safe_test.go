@@ -2,6 +2,8 @@ package steps
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -137,6 +139,47 @@ func TestChezmoisExactDirectoriesAreClaimedSo(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("ignore %q: %q", ignore, got)
+		}
+	}
+}
+
+func TestChezmoiIsAskedWhenWhatALinkLeadsToIsEdited(t *testing.T) {
+	d := newRealDots(t, files{"dot_a": "1"})
+	kept := d.home("kept/config.toml")
+	d.put(kept, "progress = false\n")
+	d.put(d.home("kept/other.toml"), "progress = false\n")
+	d.put(d.z.configFile("toml"), "-> "+d.home("kept/link.toml"))
+	d.put(d.home("kept/link.toml"), "-> config.toml")
+	for what, change := range map[string]func() error{
+		"edited": func() error { return os.WriteFile(kept, []byte("progress = true\n"), 0o600) },
+		"led elsewhere": func() error {
+			return errors.Join(os.Remove(d.home("kept/link.toml")), os.Symlink("other.toml", d.home("kept/link.toml")))
+		},
+	} {
+		d.settled()
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if d.z.unchanged(d.h, "key") {
+			t.Errorf("%s: the config counts as unchanged", what)
+		}
+	}
+}
+
+func TestChezmoiIsAskedWhatPartsAndHooksSee(t *testing.T) {
+	for what, source := range map[string]files{
+		"a file outside": {"a.tmpl": `{{ includeTemplate "/etc/hostname" }}`},
+		"a part":         {"a.tmpl": `{{ includeTemplate "b" }}`, "b": `{{ output "date" }}`},
+		"the network":    {"a.tmpl": `{{ if false }}{{ getRedirectedURL "https://example.org" }}{{ end }}`},
+		"a name":         {"a.tmpl": `{{ .chezmoi.fqdnHostname }}`},
+		"hooks":          {"a": "1"},
+	} {
+		d := newRealDots(t, source)
+		if what == "hooks" {
+			d.put(d.z.configFile("toml"), "[hooks.read-source-state.pre]\ncommand = \"true\"\n")
+		}
+		if why := d.look().sight.why; why == "" || strings.Contains(why, "just before") {
+			t.Errorf("%s is no reason to ask: %q", what, why)
 		}
 	}
 }

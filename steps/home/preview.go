@@ -307,6 +307,8 @@ func (p *preview) file(c Claim, info fs.FileInfo) error {
 	case sum == "":
 		return p.stranger(c, info) // what cannot be read is not known to be right
 	case sum == c.SHA256 && info.Mode().Perm() == c.Mode.Perm():
+	case p.own(c, info, sum) && linked(info):
+		p.add(Replace, hardLinked, c) // another name has it too, and is not to be changed
 	case p.own(c, info, sum):
 		p.add(Update, "", c)
 	default:
@@ -388,6 +390,14 @@ func (p *preview) absent(c Claim) error {
 	return err
 }
 
+// hardLinked is what a file is that has other names.
+const hardLinked = "hard-linked file"
+
+func linked(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode().IsRegular() && st.Nlink > 1
+}
+
 // was names what is at path.
 func (p *preview) was(path string, info fs.FileInfo) (string, error) {
 	st, known := info.Sys().(*syscall.Stat_t)
@@ -410,8 +420,8 @@ func (p *preview) was(path string, info fs.FileInfo) (string, error) {
 		return "special file", nil
 	case known && int(st.Uid) != p.w.UID:
 		return "other owner's file", nil
-	case known && st.Nlink > 1:
-		return "hard-linked file", nil
+	case linked(info):
+		return hardLinked, nil
 	case mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:
 		return "setuid file", nil
 	case mode&0o200 == 0:

@@ -291,3 +291,18 @@ func TestPreviewDoesNotReadFilesWhole(t *testing.T) {
 		t.Errorf("stopped: %v", err)
 	}
 }
+
+func TestPreviewReplacesWhatHasAnotherName(t *testing.T) {
+	dir := t.TempDir()
+	plant(t, dir, "f old", "g old", "h new")
+	for _, name := range []string{"f", "h"} {
+		if err := os.Link(filepath.Join(dir, name), filepath.Join(dir, name+"2")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claims := []Claim{wrote(cz("f", "new"), "old"), wrote(cz("g", "new"), "old"), wrote(cz("h", "new"), "old")}
+	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
+	if want := "replace f (hard-linked file), update g"; err != nil || render(items) != want {
+		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
+	}
+}
