@@ -175,7 +175,7 @@ func TestReadSourceName(t *testing.T) {
 		"exact_private_dot_config":      {exact: true},
 		"encrypted_private_dot_k.age":   {secret: true},
 		"encrypted_dot_k.tmpl.asc":      {secret: true, template: true},
-		"modify_private_x":              {modify: true},
+		"modify_private_x":              {modify: true, opens: true},
 		"run_once_before_a.sh.tmpl":     {script: true, when: "once", order: "before", template: true},
 		"run_onchange_after_a.sh":       {script: true, when: "onchange", order: "after"},
 		"run_a_before_b.sh":             {script: true, when: "always"},
