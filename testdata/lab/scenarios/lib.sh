@@ -123,7 +123,7 @@ tree() {
 		find nix etc var/lib/movein home/mitsio \( -path nix/var/log -o -path nix/var/nix/db -o -path nix/var/nix/temproots -o -path nix/var/nix/userpool\* \
 			-o -path nix/var/nix/builds -o -path nix/var/nix/gc.lock -o -path nix/var/nix/daemon-socket -o -path "*/.git" -o -path home/mitsio/.cache -o -path var/lib/movein/backups \
 			-o -path home/mitsio/.local/state/movein/backups -o -name "journal.json" -o -name lock -o -name .sudo_as_admin_successful \) -prune -o -not -path etc/machine-id -not -path "etc/.#*" -printf "%p %y %m %U %G %l\n"
-		find etc/nix etc/systemd/system etc/profile.d etc/passwd etc/group etc/hosts home/mitsio \( -path "*/.git" -o -path home/mitsio/.cache -o -name "journal.json" -o -name lock -o -name .sudo_as_admin_successful \) -prune -o -type f -exec sha256sum {} +
+		find etc/nix etc/systemd/system etc/profile.d etc/passwd etc/group etc/hosts home/mitsio \( -path "*/.git" -o -path home/mitsio/.cache -o -path home/mitsio/.local/state/movein/backups -o -name "journal.json" -o -name lock -o -name .sudo_as_admin_successful \) -prune -o -type f -exec sha256sum {} +
 		find home/mitsio/.cache/movein -name "nix-*.xz" -exec sha256sum {} +
 		cd home/mitsio/.config/home-manager/.git && cat HEAD config shallow && find refs packed-refs objects -type f 2>/dev/null
 		for root in /nix/var/nix/profiles/default /home/mitsio/.local/state/nix/profiles/home-manager; do

@@ -59,13 +59,15 @@ kind() {
 	echo "ok  $name"
 }
 
-# For DAMAGE and CHECK: a path of the release, a file in it; a backup of the user's
-# half, and of root's; and what breaks a library.
+# For DAMAGE and CHECK: a path of the release, a file in it; what the newest backup of the
+# home says of a path, and its content there; a backup of root's; and what breaks a library.
 HELP='
 	store=/nix/store profiles=/nix/var/nix/profiles units=/etc/systemd/system repo=~/.config/home-manager
 	lib() { ls -d $store/*-"$1"* | grep -v "\.drv$" | head -n1; }
 	inside() { find "$(lib "$1")" -type f -name "$2" | head -n1; }
-	kept() { ls -d ~/.local/state/movein/backups/*/"$1" | tail -n1; }
+	backups=~/.local/state/movein/backups
+	entry() { awk -v p="\"path\": \"$1\"" "index(\$0, p) { on = 1 } on { print } on && /^  }/ { exit }" "$(ls $backups/*/manifest.json | tail -n1)"; }
+	kept() { s=$(entry "$1" | sed -n "s/.*\"sha256\": \"\([0-9a-f]*\)\".*/\1/p"); cat "$(ls $backups/*/objects/${s:0:2}/${s:2} | tail -n1)"; }
 	rootkept() { sudo sh -c "cat \"\$(ls -d /var/lib/movein/backups/*$1 | tail -n1)\""; }
 	append() { sudo chmod u+w "$1"; echo x | sudo tee -a "$1" >/dev/null; sudo chmod u-w "$1"; }
 	tarball() { ls ~/.cache/movein/nix-*.tar.xz; }
@@ -145,15 +147,15 @@ kind "build users deleted, the group lists them" "nix-install" "nixbld" 'sudo se
 # -- the home
 kind "link deleted" "home-activate" ".config/hostlab/host" 'rm ~/.config/hostlab/host'
 kind "link replaced by a file" "home-activate" "replace" 'rm ~/.config/hostlab/host; echo mine >~/.config/hostlab/host; chmod 600 ~/.config/hostlab/host' \
-	'f=$(kept .config/hostlab/host); [ "$(cat "$f")" = mine ]; [ "$(stat -c %a "$f")" = 600 ]'
+	'[ "$(kept .config/hostlab/host)" = mine ]; entry .config/hostlab/host | grep -q "\"mode\": \"0600\""'
 kind "link replaced by a directory" "home-activate" "replace" 'rm ~/.config/hostlab/host; mkdir -p ~/.config/hostlab/host/a; echo mine >~/.config/hostlab/host/a/b' \
-	'[ "$(cat "$(kept .config/hostlab/host)/a/b")" = mine ]'
+	'[ "$(kept .config/hostlab/host/a/b)" = mine ]'
 kind "link replaced by another link" "home-activate" "replace" 'ln -sfn /etc/hostname ~/.config/hostlab/host' \
-	'[ "$(readlink "$(kept .config/hostlab/host)")" = /etc/hostname ]'
+	'entry .config/hostlab/host | grep -q "\"target\": \"/etc/hostname\""'
 kind "directory of links replaced by a file" "home-activate" "replace" 'rm -r ~/.config/hostlab; echo mine >~/.config/hostlab' \
-	'[ "$(cat "$(kept .config/hostlab)")" = mine ]'
-kind "all links lost" "home-activate" ".config/hostlab/aliases" 'rm -r ~/.config/hostlab'
-kind "links of another generation" "home-activate" "leads to another generation" \
+	'[ "$(kept .config/hostlab)" = mine ]'
+kind "all links lost" "home-activate" "aliases" 'rm -r ~/.config/hostlab'
+kind "links of another generation" "home-activate" "to update" \
 	'gen=$(readlink ~/.local/state/nix/profiles/home-manager-2-link); for f in host aliases; do ln -sfn "$gen/home-files/.config/hostlab/$f" ~/.config/hostlab/$f; done'
 kind "profile lost" "home-activate" "is not the active generation" 'rm ~/.local/state/nix/profiles/home-manager'
 kind "garbage collector's root lost" "home-build" "garbage collector" 'rm -r ~/.local/state/movein/gcroots'
