@@ -2,7 +2,6 @@ package home
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,23 +24,6 @@ type Changer struct {
 	Version string // of movein
 }
 
-// record is what has to be known of a change that is under way.
-type record struct {
-	Version    int               `json:"version"`
-	Runs       []string          `json:"runs"`                 // its backups, oldest first
-	Generation string            `json:"generation,omitempty"` // the active one before it
-	Wanted     string            `json:"wanted,omitempty"`     // the one that is to be active
-	Links      map[string]string `json:"links,omitempty"`      // links beside the files, as they were; "": none
-	Activating bool              `json:"activating,omitempty"`
-	Held       []Name            `json:"held,omitempty"`    // paths that are taken away while home-manager links their places
-	HeldIn     string            `json:"held_in,omitempty"` // the backup that they are in
-	Unfolds    []unfold          `json:"unfolds,omitempty"` // links that stand for what a directory held that was one link
-	Back       bool              `json:"back,omitempty"`    // it went wrong and is being taken back
-	Undoes     string            `json:"undoes,omitempty"`  // it is a Return, to before this run
-}
-
-const recordVersion = 1
-
 // Job is what is to be changed, and by whom.
 type Job struct {
 	Reason     string            // for people who look at the backup
@@ -58,85 +40,6 @@ type Job struct {
 	Try      func(ctx context.Context) error            // Activate's dry run, which changes nothing; may be nil
 	Activate func(ctx context.Context) error            // nil: the generation is active, and its files are right
 	Undo     Undo
-}
-
-// Undo gives a generation back, and the links as they were. Activated says whether
-// the other one had begun to be activated, the dry run aside.
-type Undo func(ctx context.Context, generation string, links map[string]string, activated bool) error
-
-// CutShort reports whether a change was, and the generation that it was about. A
-// record that cannot be read is an error: it may say that files are moved aside, or
-// that a change is being taken back.
-func (c Changer) CutShort(v host.Files) (generation string, cut bool, err error) {
-	rec, cut, err := c.record(v)
-	return rec.Wanted, cut, err
-}
-
-func (c Changer) record(v host.Files) (rec record, ok bool, err error) {
-	data, err := v.ReadFile(c.Record)
-	if errors.Is(err, fs.ErrNotExist) {
-		return record{}, false, nil
-	} else if err != nil {
-		return record{}, false, fmt.Errorf("reading what was being changed: %w", err)
-	}
-	err = json.Unmarshal(data, &rec)
-	switch {
-	case err == nil && rec.Version > recordVersion:
-		return record{}, false, bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(fmt.Errorf("%s is of version %d, written by a newer movein", c.Record, rec.Version),
-			"a change of the home was cut short: let that newer movein finish it"))
-	case err == nil && rec.Version != recordVersion:
-		err = fmt.Errorf("version %d", rec.Version)
-	case err == nil:
-		err = rec.check()
-	}
-	if err != nil { // it is never half written
-		return record{}, false, bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and its record %s is damaged: %w", c.Record, err),
-			"everything that was replaced is in %s: give back what you miss (movein backups list), then remove the record and run the same command again: rm %s", c.Backups.Dir, quote(c.Record))
-	}
-	return rec, true, nil
-}
-
-// check refuses a record that no movein has written: what it says is done.
-func (r record) check() error {
-	if len(r.Runs) == 0 {
-		return errors.New("it names no backup")
-	}
-	for name := range r.Links {
-		if !filepath.IsAbs(name) {
-			return fmt.Errorf("%q is no absolute path", name)
-		}
-	}
-	for _, path := range r.Held {
-		if !clean(string(path)) {
-			return fmt.Errorf("%q is no path below the home", path)
-		}
-	}
-	return nil
-}
-
-func (c Changer) write(h host.Host, rec record) error {
-	rec.Version = recordVersion
-	data, err := json.MarshalIndent(rec, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := h.WriteFile(c.Record, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing down what is being changed: %w", err)
-	}
-	return nil
-}
-
-// Resume gets a home ready in which a change was cut short: it finishes taking
-// back one that had gone wrong, or that was a Return. It is called before the home is looked at.
-func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
-	rec, ok, err := c.record(h)
-	switch {
-	case err != nil || !ok:
-		return err
-	case rec.Back, rec.Undoes != "":
-		return c.takeBack(ctx, h, rec, undo)
-	}
-	return errors.Join(c.giveHeld(ctx, h, rec), c.unfoldAgain(h, rec.Unfolds), c.removeTemporary(ctx, h, rec.Runs))
 }
 
 // Do makes the change. Nothing is changed if the backup cannot be made.
@@ -202,27 +105,6 @@ func cmpHint(err error, other string) string {
 	}
 	return other
 }
-
-// keepModes gives directories their modes again that differ in a way that matters:
-// home-manager removes those that are empty for a moment, and makes them anew.
-func (c Changer) keepModes(h host.Host, dirs []host.Kept, matters func(now, was fs.FileMode) bool) error {
-	for _, was := range dirs {
-		name := c.place(was.Name).String()
-		if now, err := h.Lstat(name); err != nil || !now.IsDir() || !matters(now.Mode()&^fs.ModeDir, was.Mode) {
-			continue
-		}
-		if err := h.Own(name, was.UID, was.GID, was.Mode); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// opened: somebody may do now what nobody could. A directory that a hook has closed stays so.
-func opened(now, was fs.FileMode) bool { return now.Perm()&^was.Perm() != 0 }
-
-// changed: it is not what it was at all.
-func changed(now, was fs.FileMode) bool { return now != was }
 
 // backUp copies all that the job changes, and sees that nobody changed it meanwhile.
 func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (*Backup, error) {
@@ -353,47 +235,4 @@ func (c Changer) sweep(ctx context.Context, h host.Host, items []Item) error {
 		}
 	}
 	return nil
-}
-
-// takeBack makes the home what it was before the change, of which rec is the record.
-func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Undo) error {
-	rec.Back = true
-	// A disk may be full: it is taken back all the same, and if that is cut short,
-	// the next run goes on with the change as if it had not gone wrong.
-	c.write(h, rec) //nolint:errcheck // see above
-	errs := []error{c.there(h, rec.Runs), c.Backups.undone(h, rec.Runs[0]), c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
-	activated := rec.Activating && errors.Join(errs...) == nil // else the old one would find what is not its own
-	if undo != nil {
-		errs = append(errs, undo(ctx, rec.Generation, rec.Links, activated))
-	}
-	if activated && errors.Join(errs...) == nil {
-		errs = append(errs, c.restore(ctx, h, rec.Runs[0])) // the old generation's activation is a change, too
-	}
-	if err := errors.Join(errs...); err != nil {
-		return bootstrap.Hint(fmt.Errorf("giving back what was there: %w", err),
-			"not all is as it was: mend that and run the same command again; everything that was replaced is in %s: movein backups list", c.Backups.Dir)
-	}
-	return c.done(h)
-}
-
-// restore gives back what the run and the later ones replaced.
-func (c Changer) restore(ctx context.Context, h host.Host, run string) error {
-	first, err := c.Backups.Open(h, run)
-	if err != nil {
-		return err
-	}
-	done, err := c.Backups.RestoreTo(ctx, h, first, About{Version: c.Version, Reason: "before a change that went wrong was taken back"})
-	for _, lack := range done.Lacks {
-		h.Warn("could not be given back: %s; what it was is in %s", Shown(lack), first.Dir)
-	}
-	for _, stays := range done.Stays {
-		h.Warn("%s was not there before, is not empty, and stays", Shown(stays))
-	}
-	var dirs []host.Kept
-	for _, e := range first.Entries {
-		if e.Parent && e.Kind == host.KindDir {
-			dirs = append(dirs, e.Kept)
-		}
-	}
-	return errors.Join(err, c.keepModes(h, dirs, changed))
 }

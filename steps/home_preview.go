@@ -1,0 +1,189 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"slices"
+
+	"movein/bootstrap"
+	"movein/bootstrap/host"
+	"movein/steps/home"
+)
+
+// preview is all that there is to do to the home.
+type preview struct {
+	homeActivate
+	g          generation
+	items      []home.Item
+	suppressed []home.Claim // claims of who is not the owner
+	z          chezmoi
+	look       *chezmoiLook // nil: no dotfiles, or nothing to do for them
+	own        []string     // files of chezmoi's own that it changes when it applies, below the home
+	cutShort   bool         // a change of the home was
+}
+
+// preview looks at all of it. chezmoi is asked only if something may have changed
+// since it was asked last.
+func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p preview, err error) {
+	p = preview{homeActivate: s, g: g}
+	unfinished, cut, err := s.changer().CutShort(v)
+	if err != nil {
+		return p, err
+	}
+	p.cutShort = cut
+	var dotfiles []home.Claim
+	z, asked := newChezmoi(v, s.f, s.c, g.out)
+	key := s.dotfilesKey(g)
+	if !asked && len(Skipped(v)) > 0 {
+		v.Remember("skipped", nil)
+	}
+	if p.z = z; asked && (s.c.Refresh || !z.unchanged(v, key)) {
+		if p.look, err = z.look(ctx, v); err != nil {
+			return p, err
+		}
+		dotfiles = p.look.Claims
+	}
+	w, suppressed, err := s.wanted(v, g, dotfiles, unfinished)
+	if err != nil {
+		return p, err
+	}
+	p.suppressed = suppressed
+	if p.items, err = home.Preview(ctx, v, w); err != nil {
+		return p, err
+	}
+	if len(p.dotfiles()) > 0 {
+		p.own, err = z.ownFiles(ctx, v, p.look.fresh)
+	}
+	if p.look != nil && len(p.dotfiles()) == 0 && !cut {
+		z.remember(v, key, p.look)
+		s.rememberSkipped(v, p.look)
+	}
+	return p, err
+}
+
+// dotfilesKey stands for what decides, beside the dotfiles, what is to be done for them.
+func (s homeActivate) dotfilesKey(g generation) string {
+	key, err := json.Marshal([]any{g.out, s.c.Ownership, s.c.OnModified, s.c.Dotfiles, s.c.Prompts})
+	if err != nil {
+		return g.out
+	}
+	return string(key)
+}
+
+// dotfiles is what is to be done for chezmoi beside files, and whether there are
+// files: what runs always runs only with something else.
+func (p preview) dotfiles() (change bootstrap.Change) {
+	if p.look == nil {
+		return nil
+	}
+	files := slices.ContainsFunc(p.items, func(i home.Item) bool { return i.Claim.Owner == home.Chezmoi && i.Verb != home.Keep })
+	due := files || p.look.fresh != nil || slices.ContainsFunc(p.look.Scripts, func(s chezmoiScript) bool { return s.Due })
+	if !due {
+		return nil
+	}
+	if f := p.look.fresh; f != nil {
+		change = append(change, bootstrap.Action{Verb: "write", Target: p.z.configFile(f.format), Reason: "from the dotfiles' template"})
+	}
+	for _, s := range p.look.Scripts {
+		if s.Due || s.When == "always" {
+			change = append(change, bootstrap.Action{Verb: "run", Target: s.Source})
+		}
+	}
+	if len(change) == 0 {
+		change = bootstrap.Change{{Verb: "apply", Target: p.z.source}}
+	}
+	return change
+}
+
+// change is the preview as a step's change.
+func (p preview) change(v host.View) (change bootstrap.Change) {
+	if p.cutShort {
+		change = append(change, bootstrap.Action{Verb: "finish", Target: "the change of the home that was cut short"})
+	}
+	if p.c.activeGeneration(v) != p.g.out {
+		change = append(change, bootstrap.Action{Verb: "activate", Target: p.g.out, Reason: "is not the active generation"})
+	} else if target, ok := isLink(v, p.c.current()); p.g.keepsCurrent(v) && (!ok || target != p.g.out) {
+		change = append(change, bootstrap.Action{Verb: "activate", Target: p.g.out, Reason: "was not activated to its end"})
+	}
+	if extra := p.dotfiles(); len(extra) > 0 && extra[0].Verb != "apply" {
+		change = append(change, extra...)
+	}
+	change = append(change, p.actions(v, p.items)...)
+	if !p.g.packagesKept(v) {
+		change = append(change, bootstrap.Action{Verb: "install", Target: p.g.out + "/home-path", Reason: "the packages are not in the user's profile"})
+	}
+	return change
+}
+
+// rememberSkipped keeps the names of what could not be applied, for the summary.
+func (s homeActivate) rememberSkipped(v host.View, l *chezmoiLook) {
+	names := []string{}
+	for _, skip := range l.Skipped {
+		names = append(names, filepath.Join(s.c.Home, skip.Path))
+	}
+	if data, err := json.Marshal(names); err == nil && string(data) != string(v.Recall("skipped")) {
+		v.Remember("skipped", data)
+	}
+}
+
+// Skipped are the files that the last run could not apply, because a secret they
+// need was not to be had.
+func Skipped(v host.View) (names []string) {
+	json.Unmarshal(v.Recall("skipped"), &names) //nolint:errcheck // none is known then
+	return names
+}
+
+// toActivate reports whether there is anything for home-manager's activation to do:
+// a change of the dotfiles alone needs none.
+func (p preview) toActivate(v host.View) bool {
+	current, linked := isLink(v, p.c.current())
+	return p.c.activeGeneration(v) != p.g.out || p.g.keepsCurrent(v) && (!linked || current != p.g.out) || !p.g.packagesKept(v) ||
+		slices.ContainsFunc(p.items, func(i home.Item) bool { return i.Claim.Owner == home.HomeManager })
+}
+
+// tell says what is in the way, and where it is kept.
+func (p preview) tell(h host.Host, dir string) {
+	const most = 10
+	n := 0
+	for _, i := range p.items {
+		if i.Verb != home.Replace {
+			continue
+		}
+		if n++; n <= most {
+			h.Warn("%s (%s) was in the way and is kept in %s", home.Shown(filepath.Join(p.c.Home, i.Path)), i.Was, dir)
+		}
+	}
+	if n > most {
+		h.Warn("%d more were in the way and are kept in %s: movein backups list %s", n-most, dir, filepath.Base(dir))
+	}
+}
+
+// notLinked are the claims of home-manager's that are not wanted.
+func (p preview) notLinked() []home.Claim {
+	return slices.DeleteFunc(slices.Clone(p.suppressed), func(c home.Claim) bool { return c.Owner != home.HomeManager })
+}
+
+// applyDotfiles has chezmoi do its part; nil if there is nothing for it to do.
+func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
+	if len(p.dotfiles()) == 0 {
+		return nil
+	}
+	var leave []string
+	for _, i := range p.items {
+		if i.Verb == home.Keep {
+			leave = append(leave, i.Claim.Path)
+		}
+	}
+	for _, c := range p.suppressed {
+		if c.Owner == home.Chezmoi {
+			leave = append(leave, c.Path)
+		}
+	}
+	for path, owner := range p.c.Ownership {
+		if owner == "through" {
+			p.look.through = append(p.look.through, path)
+		}
+	}
+	return func(ctx context.Context) error { return p.z.apply(ctx, h, p.look, leave) }
+}
