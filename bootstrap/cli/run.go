@@ -163,8 +163,12 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 }
 
 // lookAhead has the remotes asked while root's steps are looked at. What the
-// steps come to is of no interest here: the Sight remembers the answers.
+// steps come to is of no interest here: the Sight remembers the answers. Root does
+// not look for another user: that is the other half's, with the user's own rights.
 func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
+	if s.io.EUID != s.config.UID {
+		return
+	}
 	for _, step := range g.Steps() {
 		if info := step.Info(); info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
 			go step.Plan(ctx, s.view) //nolint:errcheck // see above
