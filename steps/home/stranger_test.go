@@ -49,6 +49,18 @@ func TestWhatTheBackupsAreInIsNotReplaced(t *testing.T) {
 	}
 }
 
+func TestALinkThatTheBackupsAreReachedThroughIsNotReplaced(t *testing.T) {
+	dir, c := plantedHome(t, "data/mine text", ".local -> data")
+	c.Backups.Dir, c.Record = dir+"/.local/movein/backups", dir+"/.local/movein/change.json"
+	if err := os.MkdirAll(dir+"/data/movein", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, hm(".local")), Activate: nothing})
+	if target, _ := os.Readlink(dir + "/.local"); bootstrap.ExitCode(err) != bootstrap.ExitRefused || target != "data" {
+		t.Errorf("%v; the link leads to %q", err, target)
+	}
+}
+
 func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
 	for name, change := range map[string]func(dir string) error{
 		"a file is written":            func(dir string) error { return os.WriteFile(dir+"/f", []byte("newer"), 0o600) },

@@ -91,6 +91,13 @@ func (c Changer) outOfWay(ctx context.Context, h host.Host, items []Item) error 
 		above[now.Inode] = true
 		dir += "/.." // of where it really is
 	}
+	// And the names that lead there: without them nobody finds it.
+	for dir := filepath.Dir(c.Record); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		now, err := h.Look(ctx, host.Place{Base: filepath.Dir(dir), Name: filepath.Base(dir)}, false)
+		if err == nil && now.Kind == host.KindLink {
+			above[now.Inode] = true
+		}
+	}
 	for _, i := range items {
 		if i.Verb != Replace && i.Verb != Delete {
 			continue
@@ -99,7 +106,7 @@ func (c Changer) outOfWay(ctx context.Context, h host.Host, items []Item) error 
 		if err != nil {
 			return err
 		}
-		if now.Kind == host.KindDir && above[now.Inode] {
+		if above[now.Inode] && (now.Kind == host.KindDir || i.Claim.Kind != Dir) { // a folded directory still leads there
 			return bootstrap.Hint(bootstrap.Refuse("%s is to be replaced or removed (%s), and movein keeps its backups in it", Shown(c.place(i.Path).String()), i.Claim.Source),
 				"take that out of the repo, or set XDG_STATE_HOME to a place that is not managed, then run the same command again")
 		}
