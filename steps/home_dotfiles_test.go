@@ -403,6 +403,9 @@ func TestEditedDotfilesAreTreatedAsTheUserSays(t *testing.T) {
 			} else if mode == "backup" {
 				converges(t, d.h, step)
 			} else { // what is kept is also kept when something else is applied
+				if planned(t, d.h, step); strings.Count(strings.Join(d.h.Warnings(), "\n"), "~/.deleted, ~/.edited") < 2 {
+					t.Errorf("it is not told each time: %q", d.h.Warnings())
+				}
 				d.wants[".other"] = "new\n"
 				d.h.Put(dotsDir+"/dot_other", "new")
 				converges(t, d.h, step)

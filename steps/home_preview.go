@@ -55,11 +55,27 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 	if len(p.dotfiles()) > 0 {
 		p.own, err = z.ownFiles(ctx, v, p.look.fresh)
 	}
-	if p.look != nil && len(p.dotfiles()) == 0 && !cut {
+	kept := p.tellKept(v)
+	if p.look != nil && len(p.dotfiles()) == 0 && !cut && !kept {
 		z.remember(v, key, p.look)
 		s.rememberSkipped(v, p.look)
 	}
 	return p, err
+}
+
+// tellKept says which edited files stay as they are, at each look: it is not
+// remembered that there is nothing to do for them.
+func (p preview) tellKept(v host.View) (any bool) {
+	var names []string
+	for _, i := range p.items {
+		if i.Verb == home.Keep {
+			names = append(names, home.Shown("~/"+i.Path))
+		}
+	}
+	if len(names) > 0 {
+		v.Warn("not as the dotfiles have it, and left so (--on-modified keep): %s", few(names))
+	}
+	return len(names) > 0
 }
 
 // dotfilesKey stands for what decides, beside the dotfiles, what is to be done for them.

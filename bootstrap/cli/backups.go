@@ -134,7 +134,7 @@ func (s *session) listRuns(b home.Backups) error {
 			fmt.Fprintf(s.io.Out, "%s  cannot be read: %s\n", r.Run, r.Error)
 			continue
 		}
-		fmt.Fprintf(s.io.Out, "%s  %s  %5d files  %9s  %s\n", r.Run, r.Time.Local().Format(time.DateTime), r.Files, home.Bytes(r.Bytes), r.Reason)
+		fmt.Fprintf(s.io.Out, "%s  %s  %5d %-5s  %9s  %s\n", r.Run, r.Time.Local().Format(time.DateTime), r.Files, plural(r.Files, "file"), home.Bytes(r.Bytes), r.Reason)
 	}
 	return nil
 }
@@ -173,4 +173,12 @@ func printable(name string) string {
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// plural is a word for n things.
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
 }
