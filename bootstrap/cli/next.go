@@ -35,7 +35,8 @@ func (s *session) toDoIt(out bootstrap.Outcome) string {
 		do += " " + repo
 	}
 	s.flags.Visit(func(f *pflag.Flag) {
-		if !slices.Contains([]string{"dry-run", "detailed-exitcode", "json", "verbose", "no-progress", "log-level", "log-file"}, f.Name) {
+		given := s.from[f.Name] == "" // not by the environment or a file, which apply reads too
+		if given && !slices.Contains([]string{"dry-run", "detailed-exitcode", "json", "verbose", "no-progress", "log-level", "log-file"}, f.Name) {
 			do = "Do it: the same with apply instead of plan"
 		}
 	})

@@ -1,6 +1,7 @@
 // Package home is the home as one transaction: who wants what at which path of
 // it, what is there now, what has to be kept before it is replaced, and how all of
-// that is taken back. It knows neither Nix nor chezmoi, only what they claim.
+// that is taken back. It runs neither Nix nor chezmoi: of both it knows what they
+// claim, and of home-manager how a link of its looks.
 package home
 
 import "io/fs"
