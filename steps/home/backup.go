@@ -21,6 +21,7 @@ type About struct {
 	Version    string // of movein
 	Reason     string
 	Generation string // the active one; or ""
+	Part       bool   // of a change that has an older one
 	Aside      bool   // for itself alone: going back to before it or an earlier run does not give back what is in it
 }
 
@@ -45,7 +46,7 @@ func (b Backups) Begin(h host.Host, a About) (*Backup, error) {
 		return nil, fmt.Errorf("beginning a backup: %w", err)
 	}
 	k := &Backup{b: b, h: h, dir: filepath.Join(b.Dir, making+run), have: map[string]Entry{}}
-	k.m = Manifest{Schema: manifestSchema, Run: run, Time: h.Now().UTC(), Home: b.Home, Version: a.Version, Reason: a.Reason, Generation: a.Generation, Aside: a.Aside}
+	k.m = Manifest{Schema: manifestSchema, Run: run, Time: h.Now().UTC(), Home: b.Home, Version: a.Version, Reason: a.Reason, Generation: a.Generation, Part: a.Part, Aside: a.Aside}
 	if err := h.MkdirAll(k.dir, 0o700); err != nil {
 		return nil, k.refuse("the backup", err)
 	}
