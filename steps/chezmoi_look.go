@@ -29,7 +29,7 @@ type chezmoiLook struct {
 	Scripts []chezmoiScript // in the order they run
 	Skipped []chezmoiSkip   // targets whose secret is not to be had: not applied
 
-	through []string // directories that are links, and stay so: what is below them is applied, they are not
+	through []string // links that stay where directories are wanted: what is below them is applied, they are not
 	fresh   *freshConfig
 	targets map[string]sourced // all that chezmoi manages, by path below the home
 	sight   chezmoiSight
