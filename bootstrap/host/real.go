@@ -326,3 +326,14 @@ func (r Real) Bundle(ctx context.Context, dir, into string, reuse []string) (str
 	}
 	return filepath.Join(into, filepath.Base(file)), nil
 }
+
+// Resolve returns where name leads when every link in it is followed; name itself if that is nowhere.
+func (r Real) Resolve(name string) string {
+	if r.Root != "" {
+		return r.resolve(filepath.Clean("/"+name), 40)
+	}
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		return real
+	}
+	return name
+}
