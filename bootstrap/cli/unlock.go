@@ -24,6 +24,8 @@ type secrecy struct {
 	fd, file, command      string // where the master password comes from
 	askpass                string
 	without                bool
+	tokenFD                string
+	acceptNew              bool
 }
 
 // unlocking are the flags about how the vault is unlocked.
@@ -130,7 +132,6 @@ func (s *session) runtimeDir() string {
 func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets string, close func(), err error) {
 	close = func() {}
 	s.tells = tells
-	defer func() { s.tells = nil }()
 	dir := s.runtimeDir()
 	switch {
 	case s.secrets.vault == "none":
@@ -240,7 +241,7 @@ func (s *session) unlock(ctx context.Context) (v *kdbx.Vault, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.vaultFile = found.File
+	s.vaultFile, s.opened = found.File, v
 	if err := place.Remember(found); err != nil {
 		s.warn("%v", err)
 	}

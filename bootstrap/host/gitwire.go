@@ -50,8 +50,37 @@ type wire struct {
 }
 
 // dialGit connects to a remote and asks which branches it has. Local
-// repositories are served by this process, so that no git program is needed.
-func dialGit(ctx context.Context, url string) (*wire, error) {
+// repositories are served by this process, so that no git program is needed. A server
+// that asks for a login is told what r.Logins knows; ask: somebody may be asked for it.
+func dialGit(ctx context.Context, r Remote, ask bool) (*wire, error) {
+	u := parseGitURL(r.URL)
+	if u.scheme == "ssh" {
+		login, done, err := r.Logins.ssh(ctx, u, ask)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", bareURL(r.URL), err)
+		}
+		defer done()
+		return dialGitAs(ctx, r.URL, login)
+	}
+	w, err := dialGitAs(ctx, r.URL, nil)
+	if !errors.Is(err, ErrLogin) {
+		return w, err
+	}
+	login, lerr := r.Logins.login(ctx, u, ask)
+	if lerr != nil {
+		return nil, fmt.Errorf("%w: %w", err, lerr)
+	}
+	if login == nil {
+		return nil, err
+	}
+	w, err = dialGitAs(ctx, r.URL, login)
+	if errors.Is(err, ErrLogin) {
+		return nil, fmt.Errorf("%w, and refuses the token that it was given", err)
+	}
+	return w, err
+}
+
+func dialGitAs(ctx context.Context, url string, login transport.AuthMethod) (*wire, error) {
 	w := &wire{url: bareURL(url), done: func() {}}
 	t, ep, err := w.transport()
 	if err != nil {
@@ -60,7 +89,7 @@ func dialGit(ctx context.Context, url string) (*wire, error) {
 	// The ssh transport connects without a context.
 	opened := make(chan error)
 	go func() {
-		s, err := t.NewUploadPackSession(ep, nil)
+		s, err := t.NewUploadPackSession(ep, login)
 		if err == nil { // with an error, s is a nil that does not compare as one
 			w.session = s
 		}
@@ -251,6 +280,8 @@ func remoteError(url string, err error) error {
 	var network net.Error
 	var disk *fs.PathError
 	switch {
+	case errors.Is(err, ErrHostKey):
+		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.As(err, &disk): // its errno would pass for a net.Error
 		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):

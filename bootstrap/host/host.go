@@ -204,6 +204,8 @@ type Result struct {
 type Remote struct {
 	URL    string `json:"url"`
 	Branch string `json:"branch,omitempty"` // "": what the remote's HEAD names
+
+	Logins *Logins `json:"-"` // set by Real
 }
 
 // Tip is what a remote's branch points at.
