@@ -162,6 +162,9 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
 	}
 	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
+	if s.io.EUID == s.config.UID {
+		s.view.Vault, s.config.RuntimeDir = s, s.runtimeDir()
+	}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
 		s.view = s.rootHost()

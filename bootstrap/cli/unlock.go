@@ -136,7 +136,7 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
-	case s.config.Dotfiles == "" || s.config.Dotfiles == "none", !s.needsVault():
+	case s.config.Dotfiles == "none" && !s.wantsVault(), s.config.Dotfiles == "" && !s.newHere() && !s.wantsVault(), !s.needsVault():
 		return "", close, nil
 	case s.secrets.without:
 		return "missing", close, nil
@@ -180,6 +180,14 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 	}
 	s.config.Refresh = true // what was left out can be had now, and a value may be another
 	return "ok", close, nil
+}
+
+// newHere reports whether the home repo is still to be cloned: then nobody knows yet what
+// it wants, and it may be private.
+func (s *session) newHere() bool {
+	dir, clone := s.config.HomeDir()
+	_, err := s.view.Lstat(dir)
+	return clone && err != nil
 }
 
 // exe is this program, to be started under another name.

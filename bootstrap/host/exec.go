@@ -63,6 +63,9 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(ctx, r.full(bin), c.Args[1:]...)
 	cmd.Args[0] = c.Args[0]
 	cmd.Env = append(slices.Clone(r.Env), c.Env...)
+	if len(c.Nix) > 0 {
+		cmd.Env = append(cmd.Env, "NIX_CONFIG="+strings.Join(append([]string{r.env("NIX_CONFIG")}, c.Nix...), "\n"))
+	}
 	if len(c.Path) > 0 {
 		cmd.Env = append(cmd.Env, "PATH="+strings.Join(append(slices.Clone(c.Path), r.env("PATH")), ":"))
 	}

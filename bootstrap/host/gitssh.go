@@ -12,7 +12,6 @@ import (
 
 	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
@@ -63,9 +62,9 @@ func (l *Logins) ssh(ctx context.Context, u gitURL, ask bool) (login *sshLogin, 
 func (l *Logins) signers(ctx context.Context, server string, ask bool) (signers func() ([]ssh.Signer, error), done func()) {
 	done = func() {}
 	var all []ssh.Signer
-	if conn, err := new(net.Dialer).DialContext(ctx, "unix", l.Agent); l.Agent != "" && err == nil {
-		done = func() { conn.Close() }
-		if there, err := agent.NewClient(conn).Signers(); err == nil {
+	if a, hangUp, err := dialAgent(ctx, l.Agent); err == nil {
+		done = hangUp
+		if there, err := a.Signers(); err == nil {
 			all = there
 		}
 	}

@@ -23,6 +23,7 @@ type Real struct {
 	Sight *Sight     // what was seen of the host in this run; may be nil
 
 	Logins *Logins // at git servers; may be nil
+	Vault  Vault   // nil: there are no secrets
 }
 
 // Note is what a step tells on the way.
