@@ -91,8 +91,8 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args ...string) ([]byte, error) {
 	cmd := z.cmd(append(args, "--dry-run")...)
 	if fresh != nil {
-		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format, "--persistent-state", z.state())
-		cmd.Stdin = fresh.data
+		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format, "--persistent-state", z.state())
+		cmd.FD3 = fresh.data
 	}
 	return z.query(ctx, v, cmd)
 }
@@ -152,8 +152,8 @@ func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig
 	const what = "asking chezmoi where its state is"
 	cmd := z.cmd("dump-config", "--format=json", "--dry-run")
 	if fresh != nil {
-		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format)
-		cmd.Stdin = fresh.data
+		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format)
+		cmd.FD3 = fresh.data
 	}
 	out, err := z.query(ctx, v, cmd)
 	if err != nil {

@@ -123,7 +123,7 @@ func (s handOn) missing(ctx context.Context, v host.View) (all []delivery, err e
 
 // differs reports whether a secret is another than the one that was brought.
 func (s handOn) differs(ctx context.Context, v host.View, d delivery) bool {
-	value, err := v.Secret(ctx, d.name)
+	value, err := v.Secret(ctx, s.c.Secrets[d.name].ref())
 	if err != nil || value == "" {
 		return false
 	}
@@ -182,7 +182,7 @@ func (s handOn) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) erro
 	marks := s.handed(h)
 	var locked []string
 	for _, d := range missing {
-		value, err := h.AskSecret(ctx, d.name)
+		value, err := h.AskSecret(ctx, s.c.Secrets[d.name].ref())
 		if err != nil {
 			return fmt.Errorf("secret %s: %w", d.name, err)
 		}

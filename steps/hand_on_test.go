@@ -35,10 +35,10 @@ func bringAll(t *testing.T, s handOn, h *hosttest.Host) (to []string) {
 }
 
 var everywhere = map[string]SecretEntry{
-	"a": {Entry: "A", File: &SecretFile{Path: "rclone/password"}},
-	"b": {Entry: "B", File: &SecretFile{Path: "~/.netrc", Persist: true, Mode: "0400"}},
-	"c": {Service: "s", Key: "k", Env: "TOKEN", Keyring: true},
-	"d": {Entry: "D", SSH: true},
+	"a": {Entry: "a", File: &SecretFile{Path: "rclone/password"}},
+	"b": {Entry: "b", File: &SecretFile{Path: "~/.netrc", Persist: true, Mode: "0400"}},
+	"c": {Service: "s", Key: "c", Env: "TOKEN", Keyring: true},
+	"d": {Entry: "d", SSH: true},
 }
 
 func TestSecretsGoWhereTheMapSaysAndStay(t *testing.T) {
@@ -114,14 +114,14 @@ func TestASecretReplacesNothingOfTheUsers(t *testing.T) {
 		if what == "a linked parent" {
 			path = "~/.config/x"
 		}
-		s := handing(t, h, map[string]SecretEntry{"b": {Entry: "B", File: &SecretFile{Path: path, Persist: true}}})
+		s := handing(t, h, map[string]SecretEntry{"b": {Entry: "b", File: &SecretFile{Path: path, Persist: true}}})
 		if err := s.Apply(t.Context(), h, nil); bootstrap.ExitCode(err) != bootstrap.ExitRefused || bootstrap.HintOf(err) == "" {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	h := hosttest.New(t, nil)
 	h.Secrets = map[string]string{"b": "beta"}
-	s := handing(t, h, map[string]SecretEntry{"b": {Entry: "B", File: &SecretFile{Path: "~/.netrc", Persist: true}}})
+	s := handing(t, h, map[string]SecretEntry{"b": {Entry: "b", File: &SecretFile{Path: "~/.netrc", Persist: true}}})
 	bringAll(t, s, h)
 	h.Put("/home/ann/.netrc", "!0600 edited")
 	if err := s.Apply(t.Context(), h, nil); bootstrap.ExitCode(err) != bootstrap.ExitRefused {

@@ -249,7 +249,7 @@ func (s homeBuild) accessTokens(ctx context.Context, v host.View) (lines []strin
 		if server == "" {
 			continue
 		}
-		token, err := get(ctx, name)
+		token, err := get(ctx, s.c.Secrets[name].ref())
 		if err != nil {
 			v.Warn("secret %s, for Nix at %s, could not be had: %v", name, server, err)
 		} else if token != "" {

@@ -8,15 +8,12 @@ import (
 	"movein/bootstrap/host"
 	"movein/bootstrap/host/kdbx"
 	"movein/bootstrap/host/keyring"
+	"movein/steps"
 )
 
 // Value implements host.Vault.
-func (s *session) Value(ctx context.Context, name string, ask bool) (string, error) {
-	e, err := s.config.Secret(name)
-	if err != nil {
-		return "", err
-	}
-	return s.value(ctx, e, ask)
+func (s *session) Value(ctx context.Context, r host.SecretRef, ask bool) (string, error) {
+	return s.value(ctx, steps.SecretEntry{Service: r.Service, Key: r.Key, Entry: r.Entry, Field: r.Field}, ask)
 }
 
 // Holds implements host.Vault.

@@ -81,10 +81,10 @@ type Repos interface {
 	Repo(ctx context.Context, dir string) (Repo, error)
 }
 
-// Secrets knows the user's secrets, by their names in the user's map, without asking anybody.
+// Secrets knows the user's secrets, without asking anybody.
 type Secrets interface {
 	// Secret is a value; "" if it cannot be had without asking, or is nowhere.
-	Secret(ctx context.Context, name string) (string, error)
+	Secret(ctx context.Context, r SecretRef) (string, error)
 	// Holds reports whether a taker has what it was given; mark is what HandOn returned
 	// then. With p.Value, also whether that is still the value, if it shows that.
 	Holds(ctx context.Context, p Taker, mark string) (bool, error)
@@ -93,9 +93,15 @@ type Secrets interface {
 // Hander hands secrets on.
 type Hander interface {
 	// AskSecret is Secret, and somebody may be asked to open the vault.
-	AskSecret(ctx context.Context, name string) (string, error)
+	AskSecret(ctx context.Context, r SecretRef) (string, error)
 	// HandOn gives p.Value to a taker, and returns how to know it again.
 	HandOn(ctx context.Context, p Taker) (mark string, err error)
+}
+
+// SecretRef says which secret is meant.
+type SecretRef struct {
+	Service, Key string // how the Secret Service knows it, and a vault whose entry has these attributes
+	Entry, Field string // or its path or title in the vault; Field "" is Password
 }
 
 // What takes a secret, beside files.
@@ -223,6 +229,7 @@ type Cmd struct {
 	Path  []string // directories that the child looks for programs in before those of its PATH
 	Dir   string
 	Stdin []byte
+	FD3   []byte            // what it finds in /dev/fd/3; optional
 	TTY   bool              // it asks on the terminal: leave it in the foreground process group
 	Lines func(line string) // called with each line the command writes to standard error; optional
 }

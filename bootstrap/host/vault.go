@@ -13,7 +13,7 @@ import (
 // Vault is where the secrets of a Real come from, and who hands them on.
 type Vault interface {
 	// Value is Secrets.Secret; ask: somebody may be asked.
-	Value(ctx context.Context, name string, ask bool) (string, error)
+	Value(ctx context.Context, ref SecretRef, ask bool) (string, error)
 	Holds(ctx context.Context, p Taker, mark string) (bool, error)
 	HandOn(ctx context.Context, p Taker) (mark string, err error)
 }
@@ -22,19 +22,19 @@ type Vault interface {
 var ErrNoVault = errors.New("the secrets are the user's own")
 
 // Secret implements Secrets.
-func (r Real) Secret(ctx context.Context, name string) (string, error) {
+func (r Real) Secret(ctx context.Context, ref SecretRef) (string, error) {
 	if r.Vault == nil {
 		return "", nil
 	}
-	return r.Vault.Value(ctx, name, false)
+	return r.Vault.Value(ctx, ref, false)
 }
 
 // AskSecret implements Hander.
-func (r Real) AskSecret(ctx context.Context, name string) (string, error) {
+func (r Real) AskSecret(ctx context.Context, ref SecretRef) (string, error) {
 	if r.Vault == nil {
 		return "", nil
 	}
-	return r.Vault.Value(ctx, name, true)
+	return r.Vault.Value(ctx, ref, true)
 }
 
 // Holds implements Secrets.

@@ -36,7 +36,7 @@ type Host struct {
 	Clock  func() time.Time
 	Lax    bool // answers that nothing asks for are no failure
 
-	Secrets map[string]string // values by name
+	Secrets map[string]string // values by entry, or key
 	Locked  bool              // they can only be had by asking
 	Held    map[string]string // what was handed on, by "KIND NAME"
 

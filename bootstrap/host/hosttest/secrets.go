@@ -7,15 +7,17 @@ import (
 )
 
 // Secret implements host.Secrets: what Secrets has, unless the vault is Locked.
-func (h *Host) Secret(ctx context.Context, name string) (string, error) {
+func (h *Host) Secret(ctx context.Context, r host.SecretRef) (string, error) {
 	if h.Locked {
 		return "", nil
 	}
-	return h.AskSecret(ctx, name)
+	return h.AskSecret(ctx, r)
 }
 
 // AskSecret implements host.Hander.
-func (h *Host) AskSecret(_ context.Context, name string) (string, error) { return h.Secrets[name], nil }
+func (h *Host) AskSecret(_ context.Context, r host.SecretRef) (string, error) {
+	return h.Secrets[r.Entry+r.Key], nil
+}
 
 // Holds implements host.Secrets.
 func (h *Host) Holds(_ context.Context, p host.Taker, _ string) (bool, error) {
