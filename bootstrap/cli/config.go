@@ -15,6 +15,7 @@ import (
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/secret"
 	"movein/bootstrap/report"
 	"movein/distro"
 	"movein/steps"
@@ -46,6 +47,9 @@ type session struct {
 	known      host.Redactor  // the secrets that must not be told
 	vaultFile  string         // that was opened
 	tells      bootstrap.Sink // in a run; nil in other commands
+	vaultFor   *vaultOrders   // the user's half opens the vault
+	wanted     bool           // this is that half, and the user has said how it is opened
+	other      secret.Giver   // the half that has the terminal
 	flags      *pflag.FlagSet
 	from       map[string]string // setting: the variable or file that has it; no key: the command line
 }
