@@ -17,6 +17,7 @@ import (
 	"movein/bootstrap"
 	"movein/bootstrap/host"
 	"movein/bootstrap/host/kdbx"
+	"movein/bootstrap/host/secret"
 	"movein/bootstrap/report"
 	"movein/distro"
 	"movein/steps"
@@ -51,6 +52,9 @@ type session struct {
 	token      string         // for a git server
 	opened     *kdbx.Vault
 	oneAsks    sync.Mutex
+	vaultFor   *vaultOrders // the user's half opens the vault
+	wanted     bool         // this is that half, and the user has said how it is opened
+	other      secret.Giver // the half that has the terminal
 	flags      *pflag.FlagSet
 	from       map[string]string // setting: the variable or file that has it; no key: the command line
 }

@@ -46,6 +46,7 @@ func (s *session) sources(vault string) secret.Sources {
 		CredentialsDir: s.io.getenv("CREDENTIALS_DIRECTORY"), Ask: !s.opt.yes, Asking: s.asking("the vault's master password, once"),
 		Host: host.Real{Root: s.view.Root, Env: s.view.Env}, Owners: []int{s.config.UID}, Vault: vault,
 		Keyring: func(ctx context.Context) (kdbx.Secret, error) { return keyring.Password(ctx, s.keyringUser(), vault) },
+		Other:   s.other,
 	}
 	if s.io.EUID == s.config.UID { // password managers have settings in the environment
 		src.Host.Env = s.io.Environ
@@ -136,15 +137,13 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
-	case s.config.Dotfiles == "none" && !s.wantsVault(), s.config.Dotfiles == "" && !s.newHere() && !s.wantsVault(), !s.needsVault():
+	case s.config.Dotfiles == "none" && !s.wantsVault(), s.config.Dotfiles == "" && !s.newHere() && !s.wantsVault(), s.io.EUID == s.config.UID && !s.needsVault():
 		return "", close, nil
 	case s.secrets.without:
 		return "missing", close, nil
 	case s.io.EUID != s.config.UID:
-		if s.wantsVault() {
-			s.warn("the vault is not opened: that is done as %s only, by running the same command as that user", s.config.User)
-		}
-		return "missing", close, nil
+		s.vaultFor = s.vaultOrders()
+		return "", close, nil
 	}
 	v, err := s.unlock(ctx)
 	switch {
@@ -210,6 +209,9 @@ func (s *session) needsVault() bool {
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.
 func (s *session) wantsVault() bool {
+	if s.wanted {
+		return true
+	}
 	for _, name := range unlocking {
 		if name != "without-secrets" && s.layer(name) < 2 {
 			return true
