@@ -130,4 +130,11 @@ ok "with -v, --json and a log file no secret is anywhere else either" unseen una
 as_root unattended "echo ${CANARY[token]} >/var/tmp/leak"
 ok "the scan finds a planted leak" not unseen unattended
 
+fresh by-root
+spies by-root
+exits 0 as_root by-root "/run/lab/movein apply $HOME_REPO --user mitsio --json --yes --password-fd 0" <<<"${CANARY[master]}"
+ok "by root, for the user: the same" brought by-root
+ok "nothing in the home is root's" nothing "$(as_root by-root 'find /home/mitsio ! -user mitsio')"
+ok "and no secret is anywhere else" unseen by-root
+
 figure private-repos "$CHECKS" checks
