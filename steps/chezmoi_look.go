@@ -15,6 +15,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -246,7 +247,9 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 		l.Claims = append(l.Claims, c)
 	}
 	order := map[string]int{"before": -1, "after": 1}
-	slices.SortStableFunc(l.Scripts, func(a, b chezmoiScript) int { return order[l.targets[a.Name].order] - order[l.targets[b.Name].order] })
+	sort.SliceStable(l.Scripts, func(i, j int) bool {
+		return order[l.targets[l.Scripts[i].Name].order] < order[l.targets[l.Scripts[j].Name].order]
+	})
 }
 
 // spares reports whether an ignore file may have chezmoi leave something that it does

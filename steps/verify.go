@@ -20,7 +20,7 @@ type verify struct {
 }
 
 func (verify) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "verify", Title: "Checks", Needs: []string{"home-activate"}}
+	return bootstrap.Info{Name: "verify", Title: "Checks", Needs: []string{"home-activate", "secrets"}}
 }
 
 // Plan lists the checks that fail now.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"movein/bootstrap"
@@ -110,7 +111,7 @@ func (k *Backup) Dirs() (dirs []host.Kept) {
 			dirs = append(dirs, e.Kept)
 		}
 	}
-	slices.SortFunc(dirs, func(a, b host.Kept) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(dirs, func(i, j int) bool { return dirs[i].Name < dirs[j].Name })
 	return dirs
 }
 
@@ -266,7 +267,8 @@ func (k *Backup) Seal() error {
 	if k.failed {
 		return errors.New("sealing a backup: it has failed before")
 	}
-	k.m.Entries = slices.SortedFunc(maps.Values(k.have), byName)
+	k.m.Entries = slices.Collect(maps.Values(k.have))
+	sort.Slice(k.m.Entries, func(i, j int) bool { return k.m.Entries[i].Name < k.m.Entries[j].Name })
 	data, err := json.MarshalIndent(k.m, "", " ")
 	if err != nil {
 		return k.drop(refusal("the manifest", err))

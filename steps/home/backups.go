@@ -1,7 +1,6 @@
 package home
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -219,5 +218,3 @@ func parents(path string) (all []string) {
 	slices.Reverse(all)
 	return all
 }
-
-func byName(a, b Entry) int { return cmp.Compare(a.Name, b.Name) }

@@ -1,7 +1,6 @@
 package home
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 
 	"movein/bootstrap/host"
@@ -45,7 +45,8 @@ func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
 			below[dir] = true
 		}
 	}
-	claims := slices.SortedFunc(slices.Values(w.Claims), func(a, b Claim) int { return cmp.Compare(a.Path, b.Path) })
+	claims := slices.Clone(w.Claims)
+	sort.Slice(claims, func(i, j int) bool { return claims[i].Path < claims[j].Path })
 	for _, c := range claims {
 		if err := p.claim(c); err != nil {
 			return nil, fmt.Errorf("looking at %q: %w", filepath.Join(w.Home, c.Path), err)
@@ -54,7 +55,7 @@ func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
 	if err := p.drop(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(p.items, func(a, b Item) int { return cmp.Compare(a.Path, b.Path) })
+	sort.Slice(p.items, func(i, j int) bool { return p.items[i].Path < p.items[j].Path })
 	return p.items, nil
 }
 
