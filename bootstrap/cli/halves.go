@@ -54,6 +54,7 @@ type orders struct {
 	Facts  distro.Facts `json:"facts"`
 	Config steps.Config `json:"config"`
 	NoLock bool         `json:"no_lock,omitempty"`
+	Vault  *vaultOrders `json:"vault,omitempty"` // nil: it is not to be opened
 }
 
 // open makes this process one half, or both, and gets the other ready.
@@ -77,7 +78,9 @@ func (s *session) open(ctx context.Context, sink bootstrap.Sink) (*halves, error
 		h.root = root
 	}
 	if s.io.EUID == 0 && !own {
-		user := &bootstrap.Remote{Name: "user", Start: s.startUser}
+		user := &bootstrap.Remote{Name: "user", Start: func(ctx context.Context) (io.WriteCloser, io.Reader, func() error, error) {
+			return s.startUser(ctx, sink)
+		}}
 		h.user, h.closers = user, append(h.closers, user.Close)
 		if err := user.Open(ctx); err != nil {
 			h.close()
@@ -140,8 +143,8 @@ func newLocal(real host.Real, j *bootstrap.Journal) *bootstrap.Local {
 	}}
 }
 
-// startUser starts this program as the user whose home it is.
-func (s *session) startUser(context.Context) (io.WriteCloser, io.Reader, func() error, error) {
+// startUser starts this program as the user whose home it is, and helps it to open the vault.
+func (s *session) startUser(ctx context.Context, sink bootstrap.Sink) (io.WriteCloser, io.Reader, func() error, error) {
 	self, err := s.io.self()
 	if err != nil {
 		return nil, nil, nil, err
@@ -150,7 +153,16 @@ func (s *session) startUser(context.Context) (io.WriteCloser, io.Reader, func() 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return s.tell(p, bootstrap.User)
+	in, out, wait, err := s.tell(p, bootstrap.User)
+	if err != nil || s.vaultFor == nil {
+		return in, out, wait, err
+	}
+	rest, err := s.helpOpen(ctx, in, out, sink)
+	if err != nil {
+		in.Close()
+		return nil, nil, nil, errors.Join(err, wait())
+	}
+	return in, rest, wait, nil
 }
 
 // startRoot starts this program as root: by sudo, or doas. It asks for a password at most once.
@@ -233,7 +245,11 @@ func (s *session) withoutRoot() string {
 
 // tell gives the other half its orders.
 func (s *session) tell(p *host.Process, as bootstrap.As) (io.WriteCloser, io.Reader, func() error, error) {
-	data, err := json.Marshal(orders{As: as, Facts: s.facts, Config: s.config, NoLock: s.opt.dryRun})
+	o := orders{As: as, Facts: s.facts, Config: s.config, NoLock: s.opt.dryRun}
+	if as == bootstrap.User {
+		o.Vault = s.vaultFor
+	}
+	data, err := json.Marshal(o)
 	if err == nil {
 		_, err = p.In.Write(append(data, '\n'))
 	}
@@ -294,9 +310,17 @@ func serve(ctx context.Context, io IO) error {
 	if err != nil && !o.NoLock { // a dry run needs none
 		return err
 	}
+	if o.Vault != nil {
+		s.view, s.opt.dryRun = real, o.NoLock
+		lock, err := s.openHelped(ctx, *o.Vault, in, io.Out)
+		if err != nil {
+			return err
+		}
+		defer lock()
+	}
 	g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
 	if err != nil {
 		return err
 	}
-	return bootstrap.Serve(ctx, in, io.Out, g, newLocal(real, j))
+	return bootstrap.Serve(ctx, in, io.Out, g, newLocal(real, j), &s.known)
 }

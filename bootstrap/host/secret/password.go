@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -56,6 +57,7 @@ type Sources struct {
 	Command        string // split into words as Split does; its first line of output counts
 	CredentialsDir string // systemd's; given if it has a movein.vault-password
 	Keyring        func(ctx context.Context) (kdbx.Secret, error)
+	Other          Giver // of a process that has what this one has not: a file, a terminal; nil: there is none
 
 	Ask     bool      // on the terminal; where there is none, by Askpass
 	Askpass string    // a program that prints what somebody types into its window; "": none
@@ -67,14 +69,41 @@ type Sources struct {
 	tty string // "": /dev/tty
 }
 
+// A Giver gives a password: with no prompt one that it was given, with one what somebody
+// types. there is false if it was given none, or nobody can be asked.
+type Giver func(ctx context.Context, prompt string) (pw kdbx.Secret, there bool, err error)
+
+// Give is the Giver that these sources are to a process that has none of them.
+func (s Sources) Give(ctx context.Context, prompt string) (pw kdbx.Secret, there bool, err error) {
+	if prompt == "" {
+		return s.given(ctx)
+	}
+	ask := s.asker()
+	if ask == nil {
+		return pw, false, nil
+	}
+	if s.Asking != nil {
+		s.Asking()
+	}
+	pw, err = ask(ctx, prompt)
+	return pw, true, err
+}
+
 // Unlock gives passwords to open until it takes one. A wrong one that a person typed is
 // asked for again, three times in all; one from any other source is not. open wraps
 // kdbx.ErrWrongKey when the password was wrong.
 func (s Sources) Unlock(ctx context.Context, open func(kdbx.Secret) error) error {
-	if pw, given, err := s.given(ctx); given || err != nil {
-		if err != nil {
-			return err
-		}
+	if s.Asking != nil {
+		s.Asking = sync.OnceFunc(s.Asking)
+	}
+	pw, given, err := s.given(ctx)
+	if !given && err == nil && s.Other != nil {
+		pw, given, err = s.Other(ctx, "")
+	}
+	if err != nil {
+		return err
+	}
+	if given {
 		return open(pw)
 	}
 	kept := error(nil) // why the keyring's is of no use
@@ -91,25 +120,27 @@ func (s Sources) Unlock(ctx context.Context, open func(kdbx.Secret) error) error
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	ask := s.asker()
-	if ask == nil && kept != nil {
-		return fmt.Errorf("%w; %w", ErrNoPassword, kept)
-	} else if ask == nil {
-		return ErrNoPassword
+	give := s.Give
+	if s.Other != nil {
+		give = s.Other
 	}
-	return s.ask(ctx, ask, open)
+	err = s.ask(ctx, give, open)
+	if kept != nil && errors.Is(err, ErrNoPassword) {
+		return fmt.Errorf("%w; %w", ErrNoPassword, kept)
+	}
+	return err
 }
 
 // ask asks until open takes what is said.
-func (s Sources) ask(ctx context.Context, ask asker, open func(kdbx.Secret) error) error {
-	if s.Asking != nil {
-		s.Asking()
-	}
+func (s Sources) ask(ctx context.Context, give Giver, open func(kdbx.Secret) error) error {
 	prompt := "Master password of " + filepath.Base(s.Vault) + " (empty: later): "
 	for n := 1; ; n++ {
-		pw, err := ask(ctx, prompt)
+		pw, there, err := give(ctx, prompt)
 		if err != nil {
 			return err
+		}
+		if !there {
+			return ErrNoPassword
 		}
 		if err = open(pw); n == tries || !errors.Is(err, kdbx.ErrWrongKey) {
 			return err
@@ -159,6 +190,10 @@ func (s Sources) fromFD(ctx context.Context) (kdbx.Secret, error) {
 	}
 	if err := readable(st.Mode); err != nil {
 		return kdbx.Secret{}, err
+	}
+	// A file of this program's own has that mark; one that it was started with has not.
+	if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return kdbx.Secret{}, unix.EBADF
 	}
 	unix.CloseOnExec(n)
 	return waited(ctx, func() (kdbx.Secret, error) {
