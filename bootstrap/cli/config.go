@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -55,6 +56,7 @@ type session struct {
 	vaultFor   *vaultOrders // the user's half opens the vault
 	wanted     bool         // this is that half, and the user has said how it is opened
 	other      secret.Giver // the half that has the terminal
+	keep       bool         // a vault that is opened may stay open
 	flags      *pflag.FlagSet
 	from       map[string]string // setting: the variable or file that has it; no key: the command line
 }
@@ -100,13 +102,15 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&x.askpass, "askpass", "", "`program` that asks for the master password in a window if there is no terminal")
 	f.StringVar(&x.tokenFD, "token-fd", "", "`number` of an open file to read a token for the repositories' server from")
 	f.BoolVar(&x.acceptNew, "accept-new", false, "take the key that an unknown ssh server shows, and remember it")
+	f.DurationVar(&x.idle, "vault-idle", 5*time.Minute, "how long the vault that \"secret get\" has opened stays open when nobody asks; 0: not at all")
+	f.BoolVar(&x.remember, "remember", false, "keep the master password in your keyring, if the vault opens with it")
 	f.BoolVar(&x.without, "without-secrets", false, "leave the vault locked, and do all that needs nothing of it")
 	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
 	shared(f)
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "token-fd", "accept-new", "newline"}
+var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "token-fd", "accept-new", "newline", "remember"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
@@ -167,7 +171,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	}
 	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
 	if s.io.EUID == s.config.UID {
-		s.view.Vault, s.config.RuntimeDir = s, s.runtimeDir()
+		s.view.Vault, s.config.RuntimeDir = s, s.io.runtimeDir()
 	}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
@@ -197,6 +201,9 @@ func (s *session) check(cmd *cobra.Command) error {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
 			return wrong(e.name, "%s is %q, and may be one of: %s", e.name, e.value, e.allowed)
 		}
+	}
+	if s.secrets.idle < 0 {
+		return wrong("vault-idle", "vault-idle is %s, which is less than nothing", s.secrets.idle)
 	}
 	for _, e := range [][2]string{{"nix-sha256", s.config.NixSHA256}, {"chezmoi-sha256", s.config.ChezmoiSHA256}, {"vault-sha256", s.secrets.sha256}} {
 		if d := e[1]; d != "" && (len(d) != 64 || strings.Trim(strings.ToLower(d), "0123456789abcdef") != "") {

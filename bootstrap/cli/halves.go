@@ -306,7 +306,7 @@ func serve(ctx context.Context, io IO) error {
 		s.view.Cache = rootCache
 		journal, lock, real = rootJournal, rootLock, s.rootHost()
 	} else {
-		s.config.RuntimeDir = s.runtimeDir()
+		s.config.RuntimeDir = s.io.runtimeDir()
 		real.Logins, real.Vault = s.logins(), s
 		s.view = real
 	}
