@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what the scripts get as what they
 const user = 1000
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"movein": movein})
+	testscript.Main(m, map[string]func(){"movein": movein, "keepassxc-cli": movein})
 }
 
 // movein is the program on the script's own host, $ROOT, with nothing of the

@@ -67,6 +67,9 @@ func findChezmoi(v host.View, f distro.Facts, c Config, out string) string {
 	return ""
 }
 
+// AgentDir is the variable that tells programs that chezmoi starts where the vault is open.
+const AgentDir = "MOVEIN_AGENT_DIR"
+
 // cmd is a command of chezmoi. It finds programs in the built generation first:
 // what templates and scripts use may come from the home.
 func (z chezmoi) cmd(args ...string) host.Cmd {
@@ -78,6 +81,7 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 	}
 	if z.c.Shims != "" { // secrets come from the vault that is open, whose password nobody has to give again
 		cmd.Path, cmd.Stdin = []string{z.c.Shims}, []byte("unused\n")
+		cmd.Env = append(cmd.Env, AgentDir+"="+filepath.Dir(z.c.Shims))
 	}
 	if z.out != "" {
 		cmd.Path = append(cmd.Path, filepath.Join(z.out, "home-path/bin"))
@@ -91,8 +95,8 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args ...string) ([]byte, error) {
 	cmd := z.cmd(append(args, "--dry-run")...)
 	if fresh != nil {
-		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format, "--persistent-state", z.state())
-		cmd.Stdin = fresh.data
+		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format, "--persistent-state", z.state())
+		cmd.File = fresh.data
 	}
 	return z.query(ctx, v, cmd)
 }
@@ -152,8 +156,8 @@ func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig
 	const what = "asking chezmoi where its state is"
 	cmd := z.cmd("dump-config", "--format=json", "--dry-run")
 	if fresh != nil {
-		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format)
-		cmd.Stdin = fresh.data
+		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format)
+		cmd.File = fresh.data
 	}
 	out, err := z.query(ctx, v, cmd)
 	if err != nil {

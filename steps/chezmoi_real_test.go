@@ -340,6 +340,21 @@ ch = {{ promptChoiceOnce . "ch" "Choice" (list "a" "b") "b" | quote }}
 	}
 }
 
+func TestChezmoiReadsTheVaultOnAFreshHost(t *testing.T) {
+	d := newRealDots(t, files{
+		"dot_a.tmpl": `{{ (keepassxc "a").Password }}`, ".chezmoi.toml.tmpl": "[keepassxc]\ndatabase = \"/vault.kdbx\"\n",
+	})
+	d.z.c.Shims = t.TempDir() + "/bin"
+	d.put(d.z.c.Shims+"/keepassxc-cli", "#!/bin/sh\n[ \"$1\" = --version ] && echo 2.7.10 || printf 'Password: %s\\n' \"$"+AgentDir+"\"\n")
+	if err := os.Chmod(d.z.c.Shims+"/keepassxc-cli", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.apply(d.look())
+	if want := filepath.Dir(d.z.c.Shims); d.text(".a") != want {
+		t.Errorf("it made %q, not %q", d.text(".a"), want)
+	}
+}
+
 func TestChezmoiWritesThroughALinkThatItIsToldToLeave(t *testing.T) {
 	d := newRealDots(t, files{"dot_config/x/y": "the y", "dot_config/x/z/w": "the w", "a": "1"})
 	d.put(d.home("dots/x/y"), "mine")

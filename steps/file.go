@@ -55,6 +55,7 @@ type File struct {
 	PasswordFile    *string `toml:"password-file"`
 	PasswordCommand *string `toml:"password-command"`
 	Askpass         *string `toml:"askpass"`
+	VaultIdle       *string `toml:"vault-idle"`
 	WithoutSecrets  *bool   `toml:"without-secrets"`
 
 	Verify []Check              `toml:"verify"` // post-conditions of the user's own

@@ -145,7 +145,7 @@ func (s homeActivate) rememberSkipped(v host.View, l *chezmoiLook) {
 
 // Skipped are the files that the last run could not apply, because a secret they
 // need was not to be had.
-func Skipped(v host.View) (names []string) {
+func Skipped(v host.Memory) (names []string) {
 	json.Unmarshal(v.Recall("skipped"), &names) //nolint:errcheck // none is known then
 	return names
 }

@@ -139,7 +139,7 @@ func Main(args []string, io IO) int {
 	}()
 
 	if io.Name == secret.Shim { // chezmoi asks for secrets
-		return secret.RunShim(ctx, secret.RuntimeDir(io.getenv("XDG_RUNTIME_DIR"), io.EUID), args, io.Out, io.Err)
+		return secret.RunShim(ctx, io.agentDirs(), args, io.Out, io.Err)
 	}
 	root := newRoot(io)
 	root.SetArgs(args)
@@ -215,7 +215,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newAgent(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -48,6 +49,7 @@ type session struct {
 	vaultFile  string         // that was opened
 	tells      bootstrap.Sink // in a run; nil in other commands
 	vaultFor   *vaultOrders   // the user's half opens the vault
+	keep       bool           // a vault that is opened may stay open
 	wanted     bool           // this is that half, and the user has said how it is opened
 	other      secret.Giver   // the half that has the terminal
 	flags      *pflag.FlagSet
@@ -93,13 +95,15 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&x.fd, "password-fd", "", "`number` of an open file to read the master password from")
 	f.StringVar(&x.command, "password-command", "", "`command` that prints the master password; no shell is involved")
 	f.StringVar(&x.askpass, "askpass", "", "`program` that asks for the master password in a window if there is no terminal")
+	f.DurationVar(&x.idle, "vault-idle", 5*time.Minute, "how long the vault that \"secret get\" has opened stays open when nobody asks; 0: not at all")
+	f.BoolVar(&x.remember, "remember", false, "keep the master password in your keyring, if the vault opens with it")
 	f.BoolVar(&x.without, "without-secrets", false, "leave the vault locked, and do all that needs nothing of it")
 	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
 	shared(f)
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "newline"}
+var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "remember", "newline"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
@@ -187,6 +191,9 @@ func (s *session) check(cmd *cobra.Command) error {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
 			return wrong(e.name, "%s is %q, and may be one of: %s", e.name, e.value, e.allowed)
 		}
+	}
+	if s.secrets.idle < 0 {
+		return wrong("vault-idle", "vault-idle is %s, which is less than nothing", s.secrets.idle)
 	}
 	for _, e := range [][2]string{{"nix-sha256", s.config.NixSHA256}, {"chezmoi-sha256", s.config.ChezmoiSHA256}, {"vault-sha256", s.secrets.sha256}} {
 		if d := e[1]; d != "" && (len(d) != 64 || strings.Trim(strings.ToLower(d), "0123456789abcdef") != "") {

@@ -54,7 +54,7 @@ func (s *session) vaultOrders() *vaultOrders {
 	switch {
 	case src.FD != "" || isOpenFile(src.File):
 	case src.File != "":
-		o.File = src.File
+		o.File = src.File // the half is in the same directory
 	default:
 		o.Command = src.Command
 	}

@@ -209,7 +209,7 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		}
 	}
 	if s.lookedAtHome(out) {
-		if sum.SkippedFiles = steps.Skipped(s.view); len(sum.SkippedFiles) > 0 {
+		if sum.SkippedFiles = steps.Skipped(s.memory()); len(sum.SkippedFiles) > 0 {
 			sum.Secrets = "missing"
 		} else if sum.Secrets == "missing" { // the vault was, and nothing needs it
 			sum.Secrets = ""
@@ -227,6 +227,14 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		sum.ExitCode = bootstrap.ExitChanges
 	}
 	return sum
+}
+
+// memory is what the user's half of the run has remembered.
+func (s *session) memory() host.Memory {
+	if s.io.EUID == s.config.UID {
+		return s.view
+	}
+	return host.Foreign{Dir: filepath.Join(s.io.Root, s.config.Cache()), UID: s.config.UID}
 }
 
 // lookedAtHome reports whether the run got as far as to look at the home and its dotfiles.

@@ -19,7 +19,7 @@ import (
 func newSecret(io IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
-		Short: "Values from your vault or keyring: get",
+		Short: "Values from your vault or keyring: get, lock, forget",
 		Long: `Secrets are where you have them: in a KeePass vault, and once your desktop runs in its
 keyring. Both are asked by the same two names, the attributes "service" and "key".`,
 		Example: `  movein secret get rclone config-password`,
@@ -31,12 +31,12 @@ keyring. Both are asked by the same two names, the attributes "service" and "key
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	cmd.AddCommand(newSecretGet(io))
+	cmd.AddCommand(newSecretGet(io), newSecretLock(io), newSecretForget(io))
 	return cmd
 }
 
 func newSecretGet(io IO) *cobra.Command {
-	s, newline := &session{io: io, opt: options{dryRun: true}}, false
+	s, newline := &session{io: io, opt: options{dryRun: true}, keep: true}, false
 	cmd := &cobra.Command{
 		Use:   "get SERVICE KEY | get NAME",
 		Short: "One value, on standard output",
@@ -64,9 +64,8 @@ func (s *session) secretGet(cmd *cobra.Command, args []string, newline bool) err
 	if err := s.load(cmd, nil, false); err != nil {
 		return err
 	}
-	if s.io.EUID != s.config.UID { // root must not open what another may lead elsewhere
-		err := bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the secrets are those of %s", s.config.User))
-		return bootstrap.Hint(err, "run it as that user: sudo -u %s -H movein secret get %s", s.config.User, strings.Join(args, " "))
+	if err := s.mine("get " + strings.Join(args, " ")); err != nil {
+		return err
 	}
 	e, err := s.config.Secret(args...)
 	if err != nil {
@@ -84,11 +83,21 @@ func (s *session) secretGet(cmd *cobra.Command, args []string, newline bool) err
 	return err
 }
 
+// mine refuses to do something with another user's secrets: root must not open what that
+// user may lead elsewhere.
+func (s *session) mine(what string) error {
+	if s.io.EUID == s.config.UID {
+		return nil
+	}
+	err := bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the secrets are those of %s", s.config.User))
+	return bootstrap.Hint(err, "run it as that user: sudo -u %s -H movein secret %s", s.config.User, what)
+}
+
 // resolve is the value that an entry of the map stands for: of the vault, if a run has that
 // open now; else the Secret Service's, if that has it and is open; else the vault's.
 func (s *session) resolve(ctx context.Context, e steps.SecretEntry) (kdbx.Secret, error) {
 	ref := secret.Ref{Service: e.Service, Key: e.Key, Entry: e.Entry, Field: e.Field}
-	a, asked := secret.Ask(ctx, s.runtimeDir(), secret.Question{Ref: &ref})
+	a, asked := s.askOpen(ctx, secret.Question{Ref: &ref})
 	if asked == nil {
 		defer clear(a.Value)
 		return kdbx.NewSecret(string(a.Value)), nil
@@ -115,12 +124,38 @@ func (s *session) resolve(ctx context.Context, e steps.SecretEntry) (kdbx.Secret
 	case s.secrets.vault == "none":
 		return kdbx.Secret{}, fmt.Errorf("%w: this value is in a vault only", secret.ErrNoVault)
 	}
-	v, err := s.unlock(ctx)
+	from, err := s.opener()(ctx)
 	if errors.Is(err, secret.ErrNoVault) && s.secrets.vault == "" && there != nil && !errors.Is(there, keyring.ErrNoBus) && !errors.Is(there, keyring.ErrNoService) {
 		return kdbx.Secret{}, there // who has no vault has a keyring
 	}
 	if err != nil {
 		return kdbx.Secret{}, err
 	}
-	return secret.Lookup(v, ref)
+	a, err = from(ctx, secret.Question{Ref: &ref})
+	defer clear(a.Value)
+	return kdbx.NewSecret(string(a.Value)), err
+}
+
+// askOpen asks the vault that is open, unless the user has named another one this time.
+func (s *session) askOpen(ctx context.Context, q secret.Question) (secret.Answer, error) {
+	dirs := s.io.agentDirs()
+	if len(dirs) > 0 && s.layer("vault") < 2 && s.secrets.vault != "none" {
+		found, err := s.place().Find(ctx)
+		if err != nil {
+			return secret.Answer{}, err
+		}
+		q.Vault = found.File
+	}
+	return secret.Ask(ctx, dirs, q)
+}
+
+// opener is the way to open the vault.
+func (s *session) opener() func(context.Context) (secret.Source, error) {
+	if s.keeps() {
+		return s.unlockKept
+	}
+	return func(ctx context.Context) (secret.Source, error) {
+		v, err := s.unlock(ctx)
+		return secret.OfVault(s.vaultFile, v), err
+	}
 }

@@ -63,6 +63,8 @@ func sample(f *pflag.Flag) (value, text string) {
 		return "true", "true"
 	case "int":
 		return "3", "3"
+	case "duration":
+		return "1m0s", `"1m0s"`
 	case "stringSlice":
 		return "preflight,home-repo", `["preflight", "home-repo"]`
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -24,15 +27,21 @@ type secrecy struct {
 	fd, file, command      string // where the master password comes from
 	askpass                string
 	without                bool
+	idle                   time.Duration // a vault that was opened stays open for so long
+	remember               bool
 }
 
 // unlocking are the flags about how the vault is unlocked.
-var unlocking = []string{"vault", "vault-sha256", "key-file", "no-password", "password-fd", "password-file", "password-command", "askpass", "without-secrets"}
+var unlocking = []string{"vault", "vault-sha256", "key-file", "no-password", "password-fd", "password-file", "password-command", "askpass", "remember", "vault-idle", "without-secrets"}
 
 // place is where the vault is looked for.
 func (s *session) place() secret.Place {
+	given := s.secrets.vault
+	if name, err := s.file(given); err == nil && !strings.Contains(given, "://") {
+		given = name
+	}
 	return secret.Place{
-		Given: s.secrets.vault, SHA256: s.secrets.sha256, Home: s.config.Home, User: s.config.User, WSL: s.facts.WSL != 0,
+		Given: given, SHA256: s.secrets.sha256, Home: s.config.Home, User: s.config.User, WSL: s.facts.WSL != 0,
 		Memory: filepath.Join(s.config.State(), "vault.json"), Store: filepath.Join(s.config.DataHome, "movein", "vaults"),
 		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: s.view,
 	}
@@ -115,13 +124,33 @@ func (s *session) warn(format string, a ...any) {
 	fmt.Fprintln(s.io.Err, "movein:", s.io.shown(text))
 }
 
-// runtimeDir is where the agent of a run is.
-func (s *session) runtimeDir() string {
-	runtime := ""
-	if s.io.EUID == s.config.UID {
-		runtime = s.io.getenv("XDG_RUNTIME_DIR")
+// runtimeDir is the directory of movein's own that is in memory; "" if there is none.
+func (io IO) runtimeDir() string {
+	runtime := io.getenv("XDG_RUNTIME_DIR")
+	if runtime == "" {
+		runtime = filepath.Join("/", io.Root, "run/user", strconv.Itoa(io.EUID))
 	}
-	return secret.RuntimeDir(runtime, s.config.UID)
+	return secret.RuntimeDir(runtime)
+}
+
+// agentDirs are where an agent may be: that of the run which started this program, that of
+// any run, and the one that keeps the vault open between runs.
+func (io IO) agentDirs() (dirs []string) {
+	if dir := io.getenv(steps.AgentDir); dir != "" {
+		dirs = append(dirs, dir)
+	}
+	if dir := io.runtimeDir(); dir != "" {
+		dirs = append(dirs, filepath.Join(dir, "run"), dir)
+	}
+	return dirs
+}
+
+// runDir is where the agent of a run is. There is nothing secret in it.
+func (s *session) runDir() string {
+	if dir := s.io.runtimeDir(); dir != "" {
+		return filepath.Join(dir, "run")
+	}
+	return filepath.Join(s.io.Root, s.config.Cache(), "run")
 }
 
 // openVault opens the vault before the first step of a run and serves it to chezmoi until
@@ -132,7 +161,6 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 	close = func() {}
 	s.tells = tells
 	defer func() { s.tells = nil }()
-	dir := s.runtimeDir()
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
@@ -144,7 +172,7 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		s.vaultFor = s.vaultOrders()
 		return "", close, nil
 	}
-	v, err := s.unlock(ctx)
+	from, release, err := s.source(ctx)
 	switch {
 	case errors.Is(err, secret.ErrNoVault) && s.secrets.vault == "":
 		return "none", close, nil
@@ -155,29 +183,57 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		return "missing", close, nil
 	case err != nil:
 		return "missing", close, explainSecret(err)
-	case dir == "":
-		s.warn("the vault is not served to chezmoi: user %s has no runtime directory (XDG_RUNTIME_DIR)", s.config.User)
-		return "missing", close, nil
 	}
+	lock, err := s.serveVault(from, release)
+	if err != nil {
+		return "missing", close, err
+	}
+	s.config.Refresh = true // what was left out can be had now, and a value may be another
+	return "ok", lock, nil
+}
+
+// serveVault serves the vault to chezmoi until close is called, which calls release.
+func (s *session) serveVault(from secret.Source, release func()) (close func(), err error) {
 	undo, err := secret.Harden()
 	if err != nil {
-		return "missing", close, err
+		release()
+		return nil, err
 	}
-	agent, err := secret.Serve(dir, s.vaultFile, v, func(value kdbx.Secret) { s.known.Add(value.Reveal()) })
+	dir := s.runDir()
+	err = os.MkdirAll(filepath.Dir(dir), 0o700)
+	var agent *secret.Agent
+	if err == nil {
+		agent, err = secret.Serve(dir, from, func(value kdbx.Secret) { s.known.Add(value.Reveal()) })
+	}
 	if err != nil {
 		undo()
-		return "missing", close, err
+		release()
+		return nil, err
 	}
 	close = func() {
 		agent.Close()
 		undo()
+		release()
 	}
 	if s.config.Shims, err = agent.Link(s.exe(), secret.Shim, "movein"); err != nil {
 		close()
-		return "missing", func() {}, err
+		return nil, err
 	}
-	s.config.Refresh = true // what was left out can be had now, and a value may be another
-	return "ok", close, nil
+	return close, nil
+}
+
+// source is the vault: as it is kept open, if it is, or opened now. It is there until release is called.
+func (s *session) source(ctx context.Context) (from secret.Source, release func(), err error) {
+	if dir := s.io.runtimeDir(); dir != "" {
+		if a, release, err := secret.Hold(ctx, dir); err == nil {
+			if found, err := s.place().Find(ctx); err == nil && found.File == a.Vault {
+				return secret.OfAgent(dir), release, nil
+			}
+			release()
+		}
+	}
+	v, err := s.unlock(ctx)
+	return secret.OfVault(s.vaultFile, v), func() {}, err
 }
 
 // exe is this program, to be started under another name.
@@ -204,7 +260,7 @@ func (s *session) wantsVault() bool {
 		return true
 	}
 	for _, name := range unlocking {
-		if name != "without-secrets" && s.layer(name) < 2 {
+		if name != "without-secrets" && name != "vault-idle" && s.layer(name) < 2 {
 			return true
 		}
 	}
@@ -213,40 +269,72 @@ func (s *session) wantsVault() bool {
 
 // unlock finds the vault and opens it, at most once.
 func (s *session) unlock(ctx context.Context) (v *kdbx.Vault, err error) {
+	err = s.unlockBy(ctx, func(_, _ string, files secret.Files, pw *kdbx.Secret) (err error) {
+		v, err = files.Open(ctx, pw)
+		return err
+	})
+	return v, err
+}
+
+// unlockBy finds the vault and calls open, which wraps kdbx.ErrWrongKey if the password was
+// wrong, with passwords until it takes one.
+func (s *session) unlockBy(ctx context.Context, open func(vault, keyFile string, files secret.Files, pw *kdbx.Secret) error) error {
 	undo, err := secret.Harden()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer undo()
 	place := s.place()
 	found, err := place.Find(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	keyFile := s.secrets.keyFile
-	if rest, ok := strings.CutPrefix(keyFile, "~/"); ok {
-		keyFile = filepath.Join(s.config.Home, rest)
+	keyFile, err := s.file(s.secrets.keyFile)
+	if err != nil {
+		return err
 	}
 	files, err := secret.Read(s.view, found.File, keyFile)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.secrets.noPassword {
-		v, err = files.Open(ctx, nil)
+		err = open(found.File, keyFile, files, nil)
 	} else {
 		err = s.sources(found.File).Unlock(ctx, func(pw kdbx.Secret) error {
-			v, err = files.Open(ctx, &pw)
+			err := open(found.File, keyFile, files, &pw)
+			if err == nil && s.secrets.remember {
+				s.remember(ctx, found.File, pw)
+			}
 			return err
 		})
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.vaultFile = found.File
 	if err := place.Remember(found); err != nil {
 		s.warn("%v", err)
 	}
-	return v, nil
+	return nil
+}
+
+// file is the file that a setting names.
+func (s *session) file(name string) (string, error) {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		return filepath.Join(s.config.Home, rest), nil
+	}
+	if name == "" {
+		return "", nil
+	}
+	return s.io.abs(name)
+}
+
+// remember keeps the master password in the user's keyring.
+func (s *session) remember(ctx context.Context, vault string, pw kdbx.Secret) {
+	if err := keyring.Remember(ctx, s.keyringUser(), vault, pw); err != nil {
+		err = explainSecret(err)
+		s.warn("the master password is not remembered: %v; %s", err, bootstrap.HintOf(err))
+	}
 }
 
 // locked are the errors of who cannot get at secrets without somebody's help.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // grace is how long a command has to end after it was interrupted.
@@ -37,6 +39,14 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	if c.TTY {
 		cmd.Stdin = os.Stdin
 	}
+	if c.File != nil {
+		f, err := inMemory(c.File)
+		if err != nil {
+			return Result{Code: 127}, &CommandError{Args: c.Args, Code: 127, Err: err}
+		}
+		defer f.Close()
+		cmd.ExtraFiles = []*os.File{f}
+	}
 	err = cmd.Run()
 	diag.flush()
 	res := Result{Stdout: out.Bytes(), Stderr: diag.buf, Code: -1}
@@ -53,6 +63,20 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 		return res, &CommandError{Args: c.Args, Code: res.Code, Stderr: string(diag.buf), Err: err}
 	}
 	return res, nil
+}
+
+// inMemory is an open file that has no name.
+func inMemory(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("movein", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), "memory")
+	if _, err := f.WriteAt(data, 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
@@ -153,18 +177,33 @@ type Process struct {
 // have the caller's terminal, into which it could type. Nil: as the caller, in the
 // foreground process group, so that it may ask on the terminal.
 func (r Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
+	diag := &tail{lines: func(l string) { r.Warn("%s", l) }}
+	if cred == nil { // sudo writes its prompt to the terminal and its complaints here
+		diag.lines = nil
+	}
+	return r.pipe(args, func(cmd *exec.Cmd) {
+		cmd.Stderr = diag
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setsid: cred != nil}
+	}, diag)
+}
+
+// Detach starts args so that it outlives this process: in a session of its own, in the root
+// directory, with nothing of its standard error told. It is talked to until Wait is called,
+// or this process ends.
+func (r Real) Detach(args []string) (*Process, error) {
+	return r.pipe(args, func(cmd *exec.Cmd) {
+		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Setsid: true}
+	}, &tail{})
+}
+
+func (r Real) pipe(args []string, set func(*exec.Cmd), diag *tail) (*Process, error) {
 	bin, err := r.LookPath(args[0])
 	if err != nil {
 		return nil, &CommandError{Args: args, Code: 127, Err: err}
 	}
 	cmd := exec.Command(r.full(bin), args[1:]...)
 	cmd.Args[0], cmd.Env = args[0], r.Env
-	diag := &tail{lines: func(l string) { r.Warn("%s", l) }}
-	if cred == nil { // sudo writes its prompt to the terminal and its complaints here
-		diag.lines = nil
-	}
-	cmd.Stderr = diag
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setsid: cred != nil}
+	set(cmd)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -5,29 +5,34 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"movein/bootstrap/host"
 	"movein/bootstrap/host/kdbx"
 )
 
 // ErrNoAgent says that no vault is open that could be asked.
 var ErrNoAgent = errors.New("no vault is open")
 
-// Question is what an agent is asked, one JSON object a connection.
+// Question is what an agent is asked, one JSON object a connection. One that asks for
+// nothing asks whether there is an agent.
 type Question struct {
 	Ref        *Ref   `json:"ref,omitempty"`        // one value
 	Entry      string `json:"entry,omitempty"`      // a whole entry, by path or title
 	Attachment string `json:"attachment,omitempty"` // of that entry, this attachment alone
+	Vault      string `json:"vault,omitempty"`      // which vault is meant; "": whichever is open
+	Hold       bool   `json:"hold,omitempty"`       // do not go while the connection is open
+	Go         bool   `json:"go,omitempty"`         // close the vault
 }
 
 // Answer is what an agent answers.
@@ -37,16 +42,25 @@ type Answer struct {
 	UUID   string      `json:"uuid,omitempty"`
 	Value  []byte      `json:"value,omitempty"`
 	Error  string      `json:"error,omitempty"`
-	Kind   string      `json:"kind,omitempty"` // of the error: "not found" or "ambiguous"
+	Kind   int         `json:"kind,omitempty"` // of the error: its place in kinds, from 1
 }
+
+// kinds are the errors that are known again on the other side.
+var kinds = []error{kdbx.ErrNotFound, kdbx.ErrAmbiguous, ErrNoAgent}
+
+// answered is an error that an agent answered with.
+type answered struct {
+	text string
+	kind error
+}
+
+func (e *answered) Error() string { return e.text }
+func (e *answered) Unwrap() error { return e.kind }
 
 // RuntimeDir is the directory of movein's own in a user's runtime directory, which is in
 // memory and the user's alone; "" if there is none.
-func RuntimeDir(runtime string, uid int) string {
-	if runtime == "" || !filepath.IsAbs(runtime) {
-		runtime = filepath.Join("/run/user", strconv.Itoa(uid))
-	}
-	if info, err := os.Stat(runtime); err != nil || !info.IsDir() {
+func RuntimeDir(runtime string) string {
+	if info, err := os.Stat(runtime); err != nil || !info.IsDir() || !filepath.IsAbs(runtime) {
 		return ""
 	}
 	return filepath.Join(runtime, "movein")
@@ -56,39 +70,69 @@ func RuntimeDir(runtime string, uid int) string {
 // missing all over what is told.
 var public = []string{"Title", "UserName", "URL", "service", "key"}
 
+// A Source answers questions about one vault.
+type Source func(ctx context.Context, q Question) (Answer, error)
+
+// OfVault answers from a vault that was read from file.
+func OfVault(file string, v *kdbx.Vault) Source {
+	return func(_ context.Context, q Question) (Answer, error) {
+		a := Answer{Vault: file}
+		if q.Vault != "" && q.Vault != file {
+			return a, fmt.Errorf("%w but %s", ErrNoAgent, file)
+		}
+		return a, fill(v, q, &a)
+	}
+}
+
+// OfAgent answers as the first agent in one of dirs does.
+func OfAgent(dirs ...string) Source {
+	return func(ctx context.Context, q Question) (Answer, error) { return Ask(ctx, dirs, q) }
+}
+
 // An Agent answers questions about one unlocked vault to processes of the same user.
 type Agent struct {
-	vault  *kdbx.Vault
-	name   string
+	from   Source
 	handed func(kdbx.Secret)
 	l      *net.UnixListener
+	unlock func()
 	links  []string
+	idle   idle
 }
 
 // Serve begins to answer, at a socket in dir. handed is told of each value before it is
-// given away. The caller closes the agent. Another agent that is there stays, and then the
-// error is fs.ErrExist.
-func Serve(dir, vault string, v *kdbx.Vault, handed func(kdbx.Secret)) (*Agent, error) {
+// given away; it may be nil. The caller closes the agent. Another agent that is there
+// stays, and then the error is fs.ErrExist.
+func Serve(dir string, from Source, handed func(kdbx.Secret)) (*Agent, error) {
+	a := &Agent{from: from, handed: handed}
+	return a, a.listen(dir)
+}
+
+func (a *Agent) listen(dir string) error {
 	if err := private(dir); err != nil {
-		return nil, err
+		return err
+	}
+	unlock, err := host.Lock(filepath.Join(dir, "lock"), 0)
+	if _, locked := errors.AsType[*host.LockedError](err); locked {
+		return fmt.Errorf("serving the vault: %w", &fs.PathError{Op: "listen", Path: dir, Err: fs.ErrExist})
+	} else if err != nil {
+		return fmt.Errorf("serving the vault: %w", err)
 	}
 	socket := filepath.Join(dir, "agent")
-	if c, err := net.Dial("unix", socket); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("serving the vault: %w", &fs.PathError{Op: "listen", Path: socket, Err: fs.ErrExist})
-	}
 	os.Remove(socket) // left by who was killed
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err == nil {
+		err = os.Chmod(socket, 0o600) // the directory let nobody in before either
+	}
 	if err != nil {
-		return nil, fmt.Errorf("serving the vault: %w", err)
+		if l != nil {
+			l.Close()
+		}
+		unlock()
+		return fmt.Errorf("serving the vault: %w", err)
 	}
-	if err := os.Chmod(socket, 0o600); err != nil { // the directory let nobody in before either
-		l.Close()
-		return nil, fmt.Errorf("serving the vault: %w", err)
-	}
-	a := &Agent{vault: v, name: vault, handed: handed, l: l}
+	a.l, a.unlock = l, unlock
 	go a.serve()
-	return a, nil
+	return nil
 }
 
 // private makes dir, and refuses one that is not this user's alone.
@@ -113,6 +157,7 @@ func (a *Agent) Close() {
 	for _, link := range a.links {
 		os.Remove(link)
 	}
+	a.unlock()
 }
 
 // Link makes programs of these names in the directory "bin" beside the socket, which all are
@@ -139,17 +184,18 @@ func (a *Agent) serve() {
 		if err != nil {
 			return
 		}
-		go a.talk(c)
+		go a.hear(c)
 	}
 }
 
-// talk answers one question, of a process of this user.
-func (a *Agent) talk(c *net.UnixConn) {
+// hear answers one question, of a process of this user.
+func (a *Agent) hear(c *net.UnixConn) {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // who waits longer is not served
 	if uid, err := peer(c); err != nil || uid != os.Geteuid() {
 		return
 	}
+	defer a.idle.busy()()
 	var q Question
 	if err := json.NewDecoder(c).Decode(&q); err != nil {
 		return
@@ -157,6 +203,10 @@ func (a *Agent) talk(c *net.UnixConn) {
 	answer := a.answer(q)
 	json.NewEncoder(c).Encode(answer) //nolint:errcheck // nobody is left to tell
 	clear(answer.Value)
+	if q.Hold && answer.Error == "" {
+		c.SetDeadline(time.Time{}) //nolint:errcheck // then it is held for less long
+		io.Copy(io.Discard, c)     //nolint:errcheck // until it is closed
+	}
 }
 
 // peer is the user whose process is at the other end.
@@ -174,40 +224,46 @@ func peer(c *net.UnixConn) (uid int, err error) {
 }
 
 func (a *Agent) answer(q Question) Answer {
-	answer := Answer{Vault: a.name}
-	err := a.fill(q, &answer)
+	if q.Go && !a.idle.end() {
+		return Answer{Error: "a run has the vault open, and closes it when it ends"}
+	}
+	answer, err := a.from(context.Background(), q)
 	if err != nil {
-		answer = Answer{Vault: a.name, Error: err.Error()}
-		switch {
-		case errors.Is(err, kdbx.ErrNotFound):
-			answer.Kind = "not found"
-		case errors.Is(err, kdbx.ErrAmbiguous):
-			answer.Kind = "ambiguous"
+		answer = Answer{Vault: answer.Vault, Error: err.Error()}
+		answer.Kind = 1 + slices.IndexFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
+	}
+	if a.handed == nil {
+		return answer
+	}
+	if len(answer.Value) > 0 {
+		a.handed(kdbx.NewSecret(string(answer.Value)))
+	}
+	for _, f := range answer.Fields {
+		if !slices.Contains(public, f[0]) {
+			a.handed(kdbx.NewSecret(f[1]))
 		}
 	}
 	return answer
 }
 
-func (a *Agent) fill(q Question, to *Answer) error {
+// fill answers from an unlocked vault.
+func fill(v *kdbx.Vault, q Question, to *Answer) error {
 	if q.Ref != nil {
-		value, err := Lookup(a.vault, *q.Ref)
-		if err == nil {
-			a.give(value)
-			to.Value = []byte(value.Reveal())
-		}
+		value, err := Lookup(v, *q.Ref)
+		to.Value = []byte(value.Reveal())
 		return err
 	}
-	e, err := a.vault.Lookup(strings.TrimPrefix(q.Entry, "/"))
+	if q.Entry == "" {
+		return nil
+	}
+	e, err := v.Lookup(strings.TrimPrefix(q.Entry, "/"))
 	if err != nil {
 		return err
 	}
 	to.UUID = e.UUID()
 	if q.Attachment != "" {
 		value, err := e.Attachment(q.Attachment)
-		if err == nil {
-			a.give(value)
-			to.Value = []byte(value.Reveal())
-		}
+		to.Value = []byte(value.Reveal())
 		return err
 	}
 	for _, name := range e.Fields() {
@@ -215,47 +271,67 @@ func (a *Agent) fill(q Question, to *Answer) error {
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(public, name) {
-			a.give(value)
-		}
 		to.Fields = append(to.Fields, [2]string{name, value.Reveal()})
 	}
 	return nil
 }
 
-func (a *Agent) give(value kdbx.Secret) {
-	if a.handed != nil {
-		a.handed(value)
+// Ask asks the first agent that is in one of dirs. Errors: ErrNoAgent; kdbx.ErrNotFound and kdbx.ErrAmbiguous.
+func Ask(ctx context.Context, dirs []string, q Question) (a Answer, err error) {
+	err = ErrNoAgent
+	for i := 0; i < len(dirs) && errors.Is(err, ErrNoAgent); i++ {
+		a, err = ask(ctx, dirs[i], q)
 	}
+	return a, err
 }
 
-// Ask asks the agent in dir. Errors: ErrNoAgent; kdbx.ErrNotFound and kdbx.ErrAmbiguous.
-func Ask(ctx context.Context, dir string, q Question) (Answer, error) {
-	if dir == "" {
-		return Answer{}, ErrNoAgent
-	}
-	c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "agent"))
+func ask(ctx context.Context, dir string, q Question) (a Answer, err error) {
+	c, err := dial(ctx, dir)
 	if err != nil {
-		return Answer{}, ErrNoAgent
+		return a, err
 	}
 	defer c.Close()
+	return talk(c, q)
+}
+
+// Hold keeps the agent in dir from going until release is called.
+func Hold(ctx context.Context, dir string) (a Answer, release func(), err error) {
+	c, err := dial(ctx, dir)
+	if err != nil {
+		return a, nil, err
+	}
+	if a, err = talk(c, Question{Hold: true}); err != nil {
+		c.Close()
+		return a, nil, err
+	}
+	return a, func() { c.Close() }, nil
+}
+
+// dial connects to the agent in dir, which must be of this user.
+func dial(ctx context.Context, dir string) (*net.UnixConn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "agent"))
+	if err != nil {
+		return nil, ErrNoAgent
+	}
+	conn, ok := c.(*net.UnixConn)
+	if uid, err := peer(conn); !ok || err != nil || uid != os.Geteuid() {
+		c.Close()
+		return nil, fmt.Errorf("%w: another user's process answers in %s", ErrNoAgent, dir)
+	}
+	return conn, nil
+}
+
+func talk(c *net.UnixConn, q Question) (a Answer, err error) {
 	c.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // it is local
-	if unixConn, ok := c.(*net.UnixConn); ok {
-		if uid, err := peer(unixConn); err != nil || uid != os.Geteuid() {
-			return Answer{}, fmt.Errorf("%w: another user's process answers in %s", ErrNoAgent, dir)
-		}
-	}
-	var a Answer
 	if err := errors.Join(json.NewEncoder(c).Encode(q), json.NewDecoder(c).Decode(&a)); err != nil {
-		return Answer{}, fmt.Errorf("asking for a secret: %w", err)
+		return a, fmt.Errorf("asking for a secret: %w", err)
 	}
-	switch {
-	case a.Kind == "not found":
-		return a, fmt.Errorf("%w: %s", kdbx.ErrNotFound, strings.TrimPrefix(a.Error, kdbx.ErrNotFound.Error()+": "))
-	case a.Kind == "ambiguous":
-		return a, fmt.Errorf("%w: %s", kdbx.ErrAmbiguous, a.Error)
-	case a.Error != "":
-		return a, errors.New(a.Error)
+	if a.Error == "" {
+		return a, nil
 	}
-	return a, nil
+	e := &answered{text: a.Error}
+	if a.Kind > 0 && a.Kind <= len(kinds) {
+		e.kind = kinds[a.Kind-1]
+	}
+	return a, e
 }

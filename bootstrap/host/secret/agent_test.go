@@ -35,7 +35,7 @@ func agent(t *testing.T) (a *Agent, dir string, handed func() []string) {
 	var mu sync.Mutex
 	var all []string
 	abs, _ := filepath.Abs(testVault)
-	a, err = Serve(dir, abs, v, func(s kdbx.Secret) {
+	a, err = Serve(dir, OfVault(abs, v), func(s kdbx.Secret) {
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, s.Reveal())
@@ -53,14 +53,14 @@ func agent(t *testing.T) (a *Agent, dir string, handed func() []string) {
 
 func TestAgent(t *testing.T) {
 	a, dir, handed := agent(t)
-	got, err := Ask(t.Context(), dir, Question{Ref: &Ref{Service: "rclone", Key: "config-password"}})
+	got, err := Ask(t.Context(), []string{dir}, Question{Ref: &Ref{Service: "rclone", Key: "config-password"}})
 	if err != nil || string(got.Value) != "canary-rclone-\"1\" ü" {
 		t.Errorf("%q, %v", got.Value, err)
 	}
 	if !slices.Contains(handed(), "canary-rclone-\"1\" ü") {
 		t.Error("it was not told what was handed out")
 	}
-	if _, err := Ask(t.Context(), dir, Question{Ref: &Ref{Service: "rclone", Key: "none"}}); !errors.Is(err, kdbx.ErrNotFound) {
+	if _, err := Ask(t.Context(), []string{dir}, Question{Ref: &Ref{Service: "rclone", Key: "none"}}); !errors.Is(err, kdbx.ErrNotFound) {
 		t.Error(err)
 	}
 	for name, mode := range map[string]os.FileMode{dir: 0o700, dir + "/agent": 0o600} {
@@ -68,7 +68,7 @@ func TestAgent(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	if _, err := Serve(dir, "other", nil, nil); !errors.Is(err, os.ErrExist) {
+	if _, err := Serve(dir, nil, nil); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a second agent: %v", err)
 	}
 	bin, err := a.Link("/usr/bin/true", Shim, "movein")
@@ -79,7 +79,7 @@ func TestAgent(t *testing.T) {
 		t.Errorf("%s, %v", target, err)
 	}
 	a.Close()
-	if _, err := Ask(t.Context(), dir, Question{Entry: "top"}); !errors.Is(err, ErrNoAgent) {
+	if _, err := Ask(t.Context(), []string{dir}, Question{Entry: "top"}); !errors.Is(err, ErrNoAgent) {
 		t.Errorf("after its end: %v", err)
 	}
 	for _, name := range []string{"/agent", "/bin/" + Shim} {
@@ -99,7 +99,7 @@ func TestAgentAfterKill(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	a, err := Serve(dir, "v", nil, nil)
+	a, err := Serve(dir, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestAgentDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{open, link, "/nonexistent/x"} {
-		if a, err := Serve(dir, "v", nil, nil); err == nil {
+		if a, err := Serve(dir, nil, nil); err == nil {
 			a.Close()
 			t.Errorf("it serves in %s", dir)
 		}
@@ -135,7 +135,7 @@ func TestStranger(t *testing.T) {
 		if n > 0 {
 			t.Errorf("it is told %q", buf[:n])
 		}
-		if _, err := Ask(context.Background(), dir, Question{Entry: "top"}); !errors.Is(err, ErrNoAgent) {
+		if _, err := Ask(context.Background(), []string{dir}, Question{Entry: "top"}); !errors.Is(err, ErrNoAgent) {
 			t.Errorf("another user's agent is believed: %v", err)
 		}
 		return
@@ -201,7 +201,7 @@ func TestShim(t *testing.T) {
 				cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "QT_QPA_PLATFORM=offscreen", "HOME="+t.TempDir())
 				cmd.Stdin, cmd.Stdout = strings.NewReader("open sesame\n"), &out
 				err = cmd.Run()
-			} else if RunShim(t.Context(), dir, c.args, &out, &diag) != 0 {
+			} else if RunShim(t.Context(), []string{dir}, c.args, &out, &diag) != 0 {
 				err = errors.New(diag.String())
 			}
 			data, _ := os.ReadFile(file)
@@ -224,13 +224,13 @@ func TestShim(t *testing.T) {
 	os.WriteFile(other, nil, 0o600)
 	for vault, code := range map[string]int{other: 1, other + ".not-there-yet": 0} {
 		var out, diag strings.Builder
-		if got := RunShim(t.Context(), dir, []string{"show", vault, "-q", "-s", "top"}, &out, &diag); got != code || code == 1 && strings.Contains(out.String(), "canary") {
+		if got := RunShim(t.Context(), []string{dir}, []string{"show", vault, "-q", "-s", "top"}, &out, &diag); got != code || code == 1 && strings.Contains(out.String(), "canary") {
 			t.Errorf("%s: %d, %q, %q", vault, got, out.String(), diag.String())
 		}
 	}
 	for _, args := range [][]string{{}, {"edit", testVault, "top"}, {"show"}, {"show", "--frobnicate"}, {"show", "-a"}} {
 		var out, diag strings.Builder
-		if RunShim(t.Context(), dir, args, &out, &diag) != 1 || out.Len() > 0 {
+		if RunShim(t.Context(), []string{dir}, args, &out, &diag) != 1 || out.Len() > 0 {
 			t.Errorf("%q: %q", args, out.String())
 		}
 	}

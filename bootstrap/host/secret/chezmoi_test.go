@@ -12,7 +12,7 @@ import (
 // TestMain makes this program keepassxc-cli when it is started under that name.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == Shim {
-		os.Exit(RunShim(context.Background(), RuntimeDir(os.Getenv("XDG_RUNTIME_DIR"), os.Getuid()), os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(RunShim(context.Background(), []string{RuntimeDir(os.Getenv("XDG_RUNTIME_DIR"))}, os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
@@ -33,7 +33,8 @@ func TestChezmoi(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	home, vault := t.TempDir(), a.name
+	home := t.TempDir()
+	vault, _ := filepath.Abs(testVault)
 	for name, text := range map[string]string{
 		"chezmoi.toml":   "[keepassxc]\ndatabase = \"" + vault + "\"\n",
 		"src/dot_x.tmpl": `{{ (keepassxc "Cloud/rclone").Password }}|{{ keepassxcAttribute "Cloud/rclone" "token" }}|{{ keepassxcAttachment "Cloud/rclone" "conf" }}|{{ (keepassxc "top").UserName }}|{{ (keepassxc "Cloud/rclone").Notes }}`,

@@ -191,6 +191,10 @@ func (s Sources) fromFD(ctx context.Context) (kdbx.Secret, error) {
 	if err := readable(st.Mode); err != nil {
 		return kdbx.Secret{}, err
 	}
+	// A file of this program's own has that mark; one that it was started with has not.
+	if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return kdbx.Secret{}, unix.EBADF
+	}
 	unix.CloseOnExec(n)
 	return waited(ctx, func() (kdbx.Secret, error) {
 		f := os.NewFile(uintptr(n), "password")

@@ -17,7 +17,7 @@ const Shim = "keepassxc-cli"
 // shimVersion is the keepassxc-cli whose output this is.
 const shimVersion = "2.7.10"
 
-// RunShim is keepassxc-cli as far as chezmoi uses it, answered by the agent in dir:
+// RunShim is keepassxc-cli as far as chezmoi uses it, answered by the agent in one of dirs:
 //
 //	--version
 //	show [--key-file F] VAULT --quiet --show-protected ENTRY
@@ -26,15 +26,15 @@ const shimVersion = "2.7.10"
 //
 // That is what chezmoi 2.73 calls; the password on standard input is not read. It returns the
 // exit code, which is 1 for every error, as that of keepassxc-cli is.
-func RunShim(ctx context.Context, dir string, args []string, out, diag io.Writer) int {
-	if err := shim(ctx, dir, args, out); err != nil {
+func RunShim(ctx context.Context, dirs []string, args []string, out, diag io.Writer) int {
+	if err := shim(ctx, dirs, args, out); err != nil {
 		fmt.Fprintln(diag, err)
 		return 1
 	}
 	return 0
 }
 
-func shim(ctx context.Context, dir string, args []string, out io.Writer) error {
+func shim(ctx context.Context, dirs []string, args []string, out io.Writer) error {
 	if len(args) > 0 && args[0] == "--version" {
 		_, err := fmt.Fprintln(out, shimVersion)
 		return err
@@ -45,7 +45,7 @@ func shim(ctx context.Context, dir string, args []string, out io.Writer) error {
 	}
 	switch {
 	case len(words) == 3 && words[0] == "show":
-		a, err := Ask(ctx, dir, Question{Entry: words[2]})
+		a, err := Ask(ctx, dirs, Question{Entry: words[2]})
 		if err != nil {
 			return fmt.Errorf("could not find entry with path %s: %w", words[2], err)
 		}
@@ -54,7 +54,7 @@ func shim(ctx context.Context, dir string, args []string, out io.Writer) error {
 		}
 		return show(a, attributes, flags, out)
 	case words[0] == "attachment-export" && (len(words) == 5 || len(words) == 4 && slices.Contains(flags, "--stdout")):
-		a, err := Ask(ctx, dir, Question{Entry: words[2], Attachment: words[3]})
+		a, err := Ask(ctx, dirs, Question{Entry: words[2], Attachment: words[3]})
 		if err != nil {
 			return fmt.Errorf("could not export attachment %s of %s: %w", words[3], words[2], err)
 		}
