@@ -26,7 +26,7 @@ var may = map[string]struct{ ours, others []string }{
 	"bootstrap/host/kdbx":        {ours: []string{"bootstrap/host/kdbx/argon2"}, others: []string{"golang.org/x/crypto"}},
 	"bootstrap/host/kdbx/argon2": {others: []string{"golang.org/x/crypto/blake2b", "golang.org/x/sys"}},
 	"bootstrap/host": {others: []string{"github.com/cavaliergopher/grab/v3", "github.com/go-git/go-git/v5", "github.com/go-git/go-billy/v5",
-		"github.com/mikelolasagasti/xz", "golang.org/x/sys", "golang.org/x/term"}},
+		"github.com/mikelolasagasti/xz", "golang.org/x/crypto/ssh", "golang.org/x/sys", "golang.org/x/term"}},
 	"distro": {},
 	"embed":  {},
 }

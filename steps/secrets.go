@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"movein/bootstrap"
+	"movein/bootstrap/host"
 )
 
 // SecretEntry is one entry of [secrets] in movein.toml: where a value is, and where it
@@ -129,6 +130,10 @@ func (f SecretFile) wrong() string {
 		return fmt.Sprintf("file.path %q is not below $XDG_RUNTIME_DIR/movein, where it is in memory only; to have it on the disk: persist = true", f.Path)
 	}
 	return ""
+}
+
+func (e SecretEntry) ref() host.SecretRef {
+	return host.SecretRef{Service: e.Service, Key: e.Key, Entry: e.Entry, Field: e.Field}
 }
 
 // Secret is the entry that a name, or a service and key, stand for. A service and key that

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/kdbx"
 	"movein/bootstrap/host/secret"
 	"movein/bootstrap/report"
 	"movein/distro"
@@ -48,10 +50,13 @@ type session struct {
 	known      host.Redactor  // the secrets that must not be told
 	vaultFile  string         // that was opened
 	tells      bootstrap.Sink // in a run; nil in other commands
-	vaultFor   *vaultOrders   // the user's half opens the vault
-	keep       bool           // a vault that is opened may stay open
-	wanted     bool           // this is that half, and the user has said how it is opened
-	other      secret.Giver   // the half that has the terminal
+	token      string         // for a git server
+	opened     *kdbx.Vault
+	oneAsks    sync.Mutex
+	vaultFor   *vaultOrders // the user's half opens the vault
+	keep       bool         // a vault that is opened may stay open
+	wanted     bool         // this is that half, and the user has said how it is opened
+	other      secret.Giver // the half that has the terminal
 	flags      *pflag.FlagSet
 	from       map[string]string // setting: the variable or file that has it; no key: the command line
 }
@@ -97,13 +102,15 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&x.askpass, "askpass", "", "`program` that asks for the master password in a window if there is no terminal")
 	f.DurationVar(&x.idle, "vault-idle", 5*time.Minute, "how long the vault that \"secret get\" has opened stays open when nobody asks; 0: not at all")
 	f.BoolVar(&x.remember, "remember", false, "keep the master password in your keyring, if the vault opens with it")
+	f.StringVar(&x.tokenFD, "token-fd", "", "`number` of an open file to read a token for the repositories' server from")
+	f.BoolVar(&x.acceptNew, "accept-new", false, "take the key that an unknown ssh server shows, and remember it")
 	f.BoolVar(&x.without, "without-secrets", false, "leave the vault locked, and do all that needs nothing of it")
 	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
 	shared(f)
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "remember", "newline"}
+var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "remember", "token-fd", "accept-new", "newline"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
@@ -162,13 +169,16 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
 			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
 	}
-	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight)}
+	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
+	if s.io.EUID == s.config.UID {
+		s.view.Vault, s.config.RuntimeDir = s, s.io.runtimeDir()
+	}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
 		s.view = s.rootHost()
 	}
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
-	return s.check(cmd)
+	return errors.Join(s.check(cmd), s.readToken())
 }
 
 // rootCache is where root remembers what it can find out again.

@@ -55,6 +55,9 @@ type orders struct {
 	Config steps.Config `json:"config"`
 	NoLock bool         `json:"no_lock,omitempty"`
 	Vault  *vaultOrders `json:"vault,omitempty"` // nil: it is not to be opened
+
+	Token     string `json:"token,omitempty"` // for the repositories' server
+	AcceptNew bool   `json:"accept_new,omitempty"`
 }
 
 // open makes this process one half, or both, and gets the other ready.
@@ -247,7 +250,7 @@ func (s *session) withoutRoot() string {
 func (s *session) tell(p *host.Process, as bootstrap.As) (io.WriteCloser, io.Reader, func() error, error) {
 	o := orders{As: as, Facts: s.facts, Config: s.config, NoLock: s.opt.dryRun}
 	if as == bootstrap.User {
-		o.Vault = s.vaultFor
+		o.Vault, o.Token, o.AcceptNew = s.vaultFor, s.token, s.secrets.acceptNew
 	}
 	data, err := json.Marshal(o)
 	if err == nil {
@@ -292,12 +295,20 @@ func serve(ctx context.Context, io IO) error {
 	if err := json.Unmarshal(line, &o); err != nil {
 		return fmt.Errorf("reading orders: %w", err)
 	}
-	s := &session{io: io, facts: o.Facts, config: o.Config}
+	s := &session{io: io, facts: o.Facts, config: o.Config, token: o.Token}
+	s.secrets.acceptNew, s.opt.yes, s.opt.dryRun = o.AcceptNew, true, o.NoLock
+	if o.Token != "" {
+		s.known.Add(o.Token)
+	}
 	journal, lock := s.userJournal(), filepath.Join(s.config.State(), "lock")
 	real := host.Real{Root: io.Root, Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
 	if o.As == bootstrap.Root {
 		s.view.Cache = rootCache
 		journal, lock, real = rootJournal, rootLock, s.rootHost()
+	} else {
+		s.config.RuntimeDir = s.io.runtimeDir()
+		real.Logins, real.Vault = s.logins(), s
+		s.view = real
 	}
 	if !o.NoLock {
 		unlock, err := takeLock(real, lock)
@@ -311,7 +322,6 @@ func serve(ctx context.Context, io IO) error {
 		return err
 	}
 	if o.Vault != nil {
-		s.view, s.opt.dryRun = real, o.NoLock
 		lock, err := s.openHelped(ctx, *o.Vault, in, io.Out)
 		if err != nil {
 			return err

@@ -116,8 +116,9 @@ func writeLine(w io.Writer, v any) error {
 
 // openHelped is openVault in the user's half. lock ends what it began.
 func (s *session) openHelped(ctx context.Context, o vaultOrders, in *bufio.Reader, out io.Writer) (lock func(), err error) {
-	s.secrets = secrecy{vault: o.Vault, sha256: o.SHA256, keyFile: o.KeyFile, noPassword: o.NoPassword, file: o.File, command: o.Command}
-	s.wanted, s.opt.yes = o.Wanted, true
+	s.secrets = secrecy{vault: o.Vault, sha256: o.SHA256, keyFile: o.KeyFile, noPassword: o.NoPassword, file: o.File, command: o.Command, acceptNew: s.secrets.acceptNew}
+	s.wanted = o.Wanted
+	defer func() { s.other = nil }() // from here on the pipe is the steps'
 	s.other = func(_ context.Context, prompt string) (pw kdbx.Secret, there bool, err error) {
 		if err := writeLine(out, said{Ask: &prompt}); err != nil {
 			return pw, false, err

@@ -209,7 +209,7 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		}
 	}
 	if s.lookedAtHome(out) {
-		if sum.SkippedFiles = steps.Skipped(s.memory()); len(sum.SkippedFiles) > 0 {
+		if sum.SkippedFiles = steps.Skipped(s.memory()); len(sum.SkippedFiles) > 0 || len(steps.Unhanded(s.memory())) > 0 {
 			sum.Secrets = "missing"
 		} else if sum.Secrets == "missing" { // the vault was, and nothing needs it
 			sum.Secrets = ""

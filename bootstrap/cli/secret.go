@@ -71,7 +71,7 @@ func (s *session) secretGet(cmd *cobra.Command, args []string, newline bool) err
 	if err != nil {
 		return err
 	}
-	value, err := s.resolve(cmd.Context(), e)
+	value, err := s.resolve(cmd.Context(), e, true)
 	if err != nil {
 		return explainSecret(err)
 	}
@@ -93,10 +93,17 @@ func (s *session) mine(what string) error {
 	return bootstrap.Hint(err, "run it as that user: sudo -u %s -H movein secret %s", s.config.User, what)
 }
 
+// errNotAsked says that a value could only be had by asking somebody.
+var errNotAsked = errors.New("nobody was asked to open the vault")
+
 // resolve is the value that an entry of the map stands for: of the vault, if a run has that
-// open now; else the Secret Service's, if that has it and is open; else the vault's.
-func (s *session) resolve(ctx context.Context, e steps.SecretEntry) (kdbx.Secret, error) {
+// open now; else the Secret Service's, if that has it and is open; else the vault's, for
+// which somebody may be asked if ask is set. errNotAsked if it is not.
+func (s *session) resolve(ctx context.Context, e steps.SecretEntry, ask bool) (kdbx.Secret, error) {
 	ref := secret.Ref{Service: e.Service, Key: e.Key, Entry: e.Entry, Field: e.Field}
+	if s.opened != nil {
+		return secret.Lookup(s.opened, ref)
+	}
 	a, asked := s.askOpen(ctx, secret.Question{Ref: &ref})
 	if asked == nil {
 		defer clear(a.Value)
@@ -123,6 +130,8 @@ func (s *session) resolve(ctx context.Context, e steps.SecretEntry) (kdbx.Secret
 		return kdbx.Secret{}, there
 	case s.secrets.vault == "none":
 		return kdbx.Secret{}, fmt.Errorf("%w: this value is in a vault only", secret.ErrNoVault)
+	case !ask:
+		return kdbx.Secret{}, errNotAsked
 	}
 	from, err := s.opener()(ctx)
 	if errors.Is(err, secret.ErrNoVault) && s.secrets.vault == "" && there != nil && !errors.Is(there, keyring.ErrNoBus) && !errors.Is(there, keyring.ErrNoService) {

@@ -29,6 +29,8 @@ type secrecy struct {
 	without                bool
 	idle                   time.Duration // a vault that was opened stays open for so long
 	remember               bool
+	tokenFD                string
+	acceptNew              bool
 }
 
 // unlocking are the flags about how the vault is unlocked.
@@ -160,11 +162,10 @@ func (s *session) runDir() string {
 func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets string, close func(), err error) {
 	close = func() {}
 	s.tells = tells
-	defer func() { s.tells = nil }()
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
-	case s.config.Dotfiles == "" || s.config.Dotfiles == "none", s.io.EUID == s.config.UID && !s.needsVault():
+	case s.config.Dotfiles == "none" && !s.wantsVault(), s.config.Dotfiles == "" && !s.newHere() && !s.wantsVault(), s.io.EUID == s.config.UID && !s.needsVault():
 		return "", close, nil
 	case s.secrets.without:
 		return "missing", close, nil
@@ -236,6 +237,14 @@ func (s *session) source(ctx context.Context) (from secret.Source, release func(
 	return secret.OfVault(s.vaultFile, v), func() {}, err
 }
 
+// newHere reports whether the home repo is still to be cloned: then nobody knows yet what
+// it wants, and it may be private.
+func (s *session) newHere() bool {
+	dir, clone := s.config.HomeDir()
+	_, err := s.view.Lstat(dir)
+	return clone && err != nil
+}
+
 // exe is this program, to be started under another name.
 func (s *session) exe() string {
 	exe, err := host.Executable()
@@ -273,6 +282,7 @@ func (s *session) unlock(ctx context.Context) (v *kdbx.Vault, err error) {
 		v, err = files.Open(ctx, pw)
 		return err
 	})
+	s.opened = v
 	return v, err
 }
 

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // grace is how long a command has to end after it was interrupted.
@@ -39,15 +37,7 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	if c.TTY {
 		cmd.Stdin = os.Stdin
 	}
-	if c.File != nil {
-		f, err := inMemory(c.File)
-		if err != nil {
-			return Result{Code: 127}, &CommandError{Args: c.Args, Code: 127, Err: err}
-		}
-		defer f.Close()
-		cmd.ExtraFiles = []*os.File{f}
-	}
-	err = cmd.Run()
+	err = runWith(cmd, c.FD3)
 	diag.flush()
 	res := Result{Stdout: out.Bytes(), Stderr: diag.buf, Code: -1}
 	if cmd.ProcessState != nil {
@@ -65,18 +55,26 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	return res, nil
 }
 
-// inMemory is an open file that has no name.
-func inMemory(data []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("movein", unix.MFD_CLOEXEC)
+// runWith runs cmd, which finds data in /dev/fd/3 if there is any.
+func runWith(cmd *exec.Cmd, data []byte) error {
+	if data == nil {
+		return cmd.Run()
+	}
+	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
+		return err
 	}
-	f := os.NewFile(uintptr(fd), "memory")
-	if _, err := f.WriteAt(data, 0); err != nil {
-		f.Close()
-		return nil, err
+	cmd.ExtraFiles = []*os.File{r}
+	err = cmd.Start()
+	r.Close()
+	go func() { // ends when it is read, or when nobody is left to read it
+		w.Write(data) //nolint:errcheck // then the command says what it misses
+		w.Close()
+	}()
+	if err != nil {
+		return err
 	}
-	return f, nil
+	return cmd.Wait()
 }
 
 func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
@@ -87,6 +85,9 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(ctx, r.full(bin), c.Args[1:]...)
 	cmd.Args[0] = c.Args[0]
 	cmd.Env = append(slices.Clone(r.Env), c.Env...)
+	if len(c.Nix) > 0 {
+		cmd.Env = append(cmd.Env, "NIX_CONFIG="+strings.Join(append([]string{r.env("NIX_CONFIG")}, c.Nix...), "\n"))
+	}
 	if len(c.Path) > 0 {
 		cmd.Env = append(cmd.Env, "PATH="+strings.Join(append(slices.Clone(c.Path), r.env("PATH")), ":"))
 	}

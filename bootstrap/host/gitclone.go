@@ -15,7 +15,7 @@ import (
 
 // cloneInto clones into an empty directory; depth 0 is everything.
 func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progress func(string)) error {
-	w, err := dialGit(ctx, remote.URL)
+	w, err := dialGit(ctx, remote, true)
 	if err != nil {
 		return err
 	}

@@ -57,10 +57,39 @@ type uploadPack interface {
 }
 
 // dialGit connects to a remote and asks which branches it has. Local
-// repositories are served by this process, so that no git program is needed.
-func dialGit(ctx context.Context, url string) (*wire, error) {
+// repositories are served by this process, so that no git program is needed. A server
+// that asks for a login is told what r.Logins knows; ask: somebody may be asked for it.
+func dialGit(ctx context.Context, r Remote, ask bool) (*wire, error) {
+	u := parseGitURL(r.URL)
+	if u.scheme == "ssh" {
+		login, done, err := r.Logins.ssh(ctx, u, ask)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", bareURL(r.URL), err)
+		}
+		defer done()
+		return dialGitAs(ctx, r.URL, login)
+	}
+	w, err := dialGitAs(ctx, r.URL, nil)
+	if !errors.Is(err, ErrLogin) {
+		return w, err
+	}
+	login, lerr := r.Logins.login(ctx, u, ask)
+	if lerr != nil {
+		return nil, fmt.Errorf("%w: %w", err, lerr)
+	}
+	if login == nil {
+		return nil, err
+	}
+	w, err = dialGitAs(ctx, r.URL, login)
+	if errors.Is(err, ErrLogin) {
+		return nil, fmt.Errorf("%w, and refuses the token that it was given", err)
+	}
+	return w, err
+}
+
+func dialGitAs(ctx context.Context, url string, login transport.AuthMethod) (*wire, error) {
 	w := &wire{url: bareURL(url), done: func() {}}
-	open, err := w.opener()
+	open, err := w.opener(login)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL %s: %w", w.url, err)
 	}
@@ -93,7 +122,7 @@ func dialGit(ctx context.Context, url string) (*wire, error) {
 }
 
 // opener returns what opens a session, which may take long.
-func (w *wire) opener() (func() (uploadPack, error), error) {
+func (w *wire) opener(login transport.AuthMethod) (func() (uploadPack, error), error) {
 	u := parseGitURL(w.url)
 	if u.scheme == "file" {
 		return func() (uploadPack, error) { return openLocal(u.path) }, nil
@@ -115,7 +144,7 @@ func (w *wire) opener() (func() (uploadPack, error), error) {
 	default:
 		return nil, fmt.Errorf("unsupported scheme %q", u.scheme)
 	}
-	return func() (uploadPack, error) { return t.NewUploadPackSession(ep, nil) }, nil
+	return func() (uploadPack, error) { return t.NewUploadPackSession(ep, login) }, nil
 }
 
 func (w *wire) close() {
@@ -252,6 +281,8 @@ func remoteError(url string, err error) error {
 	var network net.Error
 	var disk *fs.PathError
 	switch {
+	case errors.Is(err, ErrHostKey):
+		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.As(err, &disk): // its errno would pass for a net.Error
 		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):

@@ -21,6 +21,9 @@ type Real struct {
 	Cache string     // directory of the Memory; "": nothing is remembered
 	Notes func(Note) // told of progress and warnings; may be nil
 	Sight *Sight     // what was seen of the host in this run; may be nil
+
+	Logins *Logins // at git servers; may be nil
+	Vault  Vault   // nil: there are no secrets
 }
 
 // Note is what a step tells on the way.
@@ -314,6 +317,7 @@ func (r Real) ServerTime(ctx context.Context, url string) (time.Time, error) {
 
 // Tip implements Network.
 func (r Real) Tip(ctx context.Context, remote Remote) (Tip, error) {
+	remote.Logins = r.Logins
 	return look(r.Sight, "tip "+remote.Branch+" "+remote.URL, func() (Tip, error) { return RemoteTip(ctx, remote) })
 }
 
@@ -325,6 +329,7 @@ func (r Real) Repo(ctx context.Context, dir string) (Repo, error) {
 
 // Clone implements Cloner.
 func (r Real) Clone(ctx context.Context, remote Remote, dir string) error {
+	remote.Logins = r.Logins
 	note, err := CloneRepo(ctx, remote, r.path(dir), nil)
 	if note != "" {
 		r.Warn("%s", note)
@@ -334,6 +339,7 @@ func (r Real) Clone(ctx context.Context, remote Remote, dir string) error {
 
 // FastForward implements Cloner.
 func (r Real) FastForward(ctx context.Context, dir string, remote Remote, commit string) error {
+	remote.Logins = r.Logins
 	return FastForward(ctx, r.path(dir), remote, commit)
 }
 

@@ -32,13 +32,17 @@ type Wanted struct {
 // wanted. What has to be made or goes on the way is in it too: directories, and
 // the links that take the place of a directory that was one link.
 func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
-	p := &preview{ctx: ctx, v: v, w: w, dirs: map[string]placed{".": there}, byPath: map[string]Claim{}, below: map[string]bool{}}
+	p := &preview{ctx: ctx, v: v, w: w, dirs: map[string]placed{".": there}, byPath: map[string]Claim{}, below: map[string]bool{}, gaps: map[string]bool{}}
 	for _, c := range w.Claims {
 		if old, twice := p.byPath[c.Path]; !twice || old.Kind == Dir {
 			p.byPath[c.Path] = c
 		}
-		for dir := parentOf(c.Path); dir != "." && c.Kind != Absent; dir = parentOf(dir) {
-			p.below[dir] = true
+		below := p.below
+		if c.Kind == Absent {
+			below = p.gaps
+		}
+		for dir := parentOf(c.Path); dir != "."; dir = parentOf(dir) {
+			below[dir] = true
 		}
 	}
 	claims := slices.Clone(w.Claims)
@@ -63,6 +67,7 @@ type preview struct {
 	dirs   map[string]placed // directories that were looked at
 	byPath map[string]Claim
 	below  map[string]bool // paths that something is wanted below of
+	gaps   map[string]bool // paths that something is not wanted below of
 	items  []Item
 }
 
