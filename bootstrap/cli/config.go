@@ -54,9 +54,9 @@ type session struct {
 	opened     *kdbx.Vault
 	oneAsks    sync.Mutex
 	vaultFor   *vaultOrders // the user's half opens the vault
+	keep       bool         // a vault that is opened may stay open
 	wanted     bool         // this is that half, and the user has said how it is opened
 	other      secret.Giver // the half that has the terminal
-	keep       bool         // a vault that is opened may stay open
 	flags      *pflag.FlagSet
 	from       map[string]string // setting: the variable or file that has it; no key: the command line
 }
@@ -100,17 +100,17 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&x.fd, "password-fd", "", "`number` of an open file to read the master password from")
 	f.StringVar(&x.command, "password-command", "", "`command` that prints the master password; no shell is involved")
 	f.StringVar(&x.askpass, "askpass", "", "`program` that asks for the master password in a window if there is no terminal")
-	f.StringVar(&x.tokenFD, "token-fd", "", "`number` of an open file to read a token for the repositories' server from")
-	f.BoolVar(&x.acceptNew, "accept-new", false, "take the key that an unknown ssh server shows, and remember it")
 	f.DurationVar(&x.idle, "vault-idle", 5*time.Minute, "how long the vault that \"secret get\" has opened stays open when nobody asks; 0: not at all")
 	f.BoolVar(&x.remember, "remember", false, "keep the master password in your keyring, if the vault opens with it")
+	f.StringVar(&x.tokenFD, "token-fd", "", "`number` of an open file to read a token for the repositories' server from")
+	f.BoolVar(&x.acceptNew, "accept-new", false, "take the key that an unknown ssh server shows, and remember it")
 	f.BoolVar(&x.without, "without-secrets", false, "leave the vault locked, and do all that needs nothing of it")
 	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
 	shared(f)
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "token-fd", "accept-new", "newline", "remember"}
+var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "remember", "token-fd", "accept-new", "newline"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,

@@ -27,10 +27,10 @@ type secrecy struct {
 	fd, file, command      string // where the master password comes from
 	askpass                string
 	without                bool
-	tokenFD                string
-	acceptNew              bool
 	idle                   time.Duration // a vault that was opened stays open for so long
 	remember               bool
+	tokenFD                string
+	acceptNew              bool
 }
 
 // unlocking are the flags about how the vault is unlocked.
@@ -282,9 +282,7 @@ func (s *session) unlock(ctx context.Context) (v *kdbx.Vault, err error) {
 		v, err = files.Open(ctx, pw)
 		return err
 	})
-	if err == nil {
-		s.opened = v
-	}
+	s.opened = v
 	return v, err
 }
 
