@@ -83,16 +83,6 @@ func (s *session) secretGet(cmd *cobra.Command, args []string, newline bool) err
 	return err
 }
 
-// mine refuses to do something with another user's secrets: root must not open what that
-// user may lead elsewhere.
-func (s *session) mine(what string) error {
-	if s.io.EUID == s.config.UID {
-		return nil
-	}
-	err := bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the secrets are those of %s", s.config.User))
-	return bootstrap.Hint(err, "run it as that user: sudo -u %s -H movein secret %s", s.config.User, what)
-}
-
 // errNotAsked says that a value could only be had by asking somebody.
 var errNotAsked = errors.New("nobody was asked to open the vault")
 
