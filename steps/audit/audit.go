@@ -31,6 +31,8 @@ type Package struct {
 	Class  Class  `json:"class"`
 	Module string `json:"module,omitempty"`
 	Why    string `json:"why,omitempty"`
+
+	plain bool // pkgs.NAME is it
 }
 
 // Left reports whether it is the user's and still in the system's configuration.
@@ -317,4 +319,17 @@ func quoted(name string) string {
 		return name
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "${", `\${`).Replace(name) + `"`
+}
+
+// Against counts what a home repo defines as done.
+func (r *Result) Against(home *Tree) {
+	w := &walk{Tree: home, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]int{}}
+	for _, name := range home.names {
+		if f := home.files[name]; f != nil && name != "flake.nix" && moduleLike(f) {
+			w.use(f, reach{role: homeRole, standalone: true})
+		}
+	}
+	w.run()
+	r.AtHome = len(w.found)
+	r.Count()
 }

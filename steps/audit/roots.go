@@ -78,11 +78,11 @@ func (w *walk) modulesOf(r reach, arg *nixlang.Node, s *scope) {
 		}
 		for _, b := range arg.Binds {
 			if name, _ := static(b.Path); name == "modules" && len(b.Path) == 1 {
-				elements(b.Value, s, 0, func(k *nixlang.Node, ks *scope) { in{w, r, ks}.module(k, 0) })
+				elements(b.Value, s, 0, func(k *nixlang.Node, ks *scope) { in{w, r, ks, false}.module(k, 0) })
 			}
 			for _, k := range b.Names {
 				if k.Text == "modules" && b.Source == nil {
-					elements(k, s, 0, func(k *nixlang.Node, ks *scope) { in{w, r, ks}.module(k, 0) })
+					elements(k, s, 0, func(k *nixlang.Node, ks *scope) { in{w, r, ks, false}.module(k, 0) })
 				}
 			}
 		}
@@ -93,11 +93,11 @@ func (w *walk) modulesOf(r reach, arg *nixlang.Node, s *scope) {
 func (w *walk) exported(b nixlang.Bind, s *scope) {
 	var option []string
 	for _, a := range b.Path {
-		option = append(option, in{w, reach{}, s}.name(a))
+		option = append(option, in{w, reach{}, s, false}.name(a))
 	}
 	for _, e := range w.entries {
 		if n := len(e.pattern); len(option) >= n-1 && option[0] != "home-manager" && option[0] != "specialisation" && option[0] != "containers" && option[0] != "virtualisation" {
-			i := in{w, reach{role: e.role}, s}
+			i := in{w, reach{role: e.role}, s, false}
 			if _, ok := fits(e.pattern, option); ok && len(option) == n {
 				i.module(b.Value, 0)
 			} else if _, ok := fits(e.pattern[:n-1], option); ok && len(option) == n-1 && e.pattern[n-1] == "*" {
@@ -158,7 +158,7 @@ var systemTops = names(strings.Fields("boot networking hardware environment user
 // guess is whose module it is, from what it defines; or, if that does not tell, from where it is.
 func (w *walk) guess(f *file, sure bool) (reach, bool) {
 	probe := &walk{Tree: w.Tree, table: w.table, seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]int{}}
-	in{probe, reach{role: homeRole}, &scope{file: f}}.module(f.node, 0)
+	in{probe, reach{role: homeRole}, &scope{file: f}, false}.module(f.node, 0)
 	nixos, home, known := 0, 0, len(probe.declared)
 	for _, d := range probe.found {
 		if d.file != f {

@@ -12,6 +12,7 @@ type scope struct {
 	up    *scope
 	file  *file
 	binds map[string]*nixlang.Node // nil: bound, to what is not known
+	with  *nixlang.Node            // whose attributes are names too; the scope binds nothing then
 }
 
 // within is the scope inside of n: of a let, a rec set or a function.
@@ -165,7 +166,9 @@ func elements(n *nixlang.Node, s *scope, depth int, yield func(*nixlang.Node, *s
 		if len(n.Kids) > 0 {
 			elements(n.Kids[0], s.within(n), depth+1, yield)
 		}
-	case nixlang.With, nixlang.Assert:
+	case nixlang.With:
+		elements(n.Kids[1], &scope{up: s, file: s.file, with: n.Kids[0]}, depth+1, yield)
+	case nixlang.Assert:
 		elements(n.Kids[1], s, depth+1, yield)
 	case nixlang.If:
 		elements(n.Kids[1], s, depth+1, yield)

@@ -26,6 +26,7 @@ type found struct {
 	standalone bool // of a home that no system configuration includes
 	value      *nixlang.Node
 	scope      *scope
+	condition  bool // it holds under one
 }
 
 // reach is how a file is used.
@@ -53,7 +54,8 @@ type alias struct{ from, to []string }
 type in struct {
 	*walk
 	reach
-	scope *scope
+	scope     *scope
+	condition bool
 }
 
 // use has the modules of a file looked at, once in a role.
@@ -67,7 +69,7 @@ func (w *walk) use(f *file, r reach) {
 		}
 	}
 	w.seen[f] = append(w.seen[f], r)
-	w.queue = append(w.queue, func() { in{w, r, &scope{file: f}}.module(f.node, 0) })
+	w.queue = append(w.queue, func() { in{w, r, &scope{file: f}, false}.module(f.node, 0) })
 }
 
 func (w *walk) run() {
@@ -102,6 +104,7 @@ func (i in) module(n *nixlang.Node, depth int) {
 	case nixlang.With, nixlang.Assert:
 		i.module(n.Kids[1], depth+1)
 	case nixlang.If:
+		i.condition = true
 		i.module(n.Kids[1], depth+1)
 		i.module(n.Kids[2], depth+1)
 	case nixlang.Set:
@@ -128,11 +131,14 @@ func (i in) module(n *nixlang.Node, depth int) {
 var modifiers = map[string]bool{"mkIf": true, "mkDefault": true, "mkForce": true, "mkBefore": true, "mkAfter": true, "mkOverride": true,
 	"mkOrder": true, "mkVMOverride": true, "mkOptionDefault": true, "optionalAttrs": true, "warn": true, "warnIf": true, "throwIf": true, "mkAliasAndWrapDefinitions": true}
 
+var conditions = map[string]bool{"mkIf": true, "optionalAttrs": true}
+
 func (i in) applied(n *nixlang.Node, depth int) {
 	name, args := call(n)
 	last := args[len(args)-1]
 	switch {
 	case modifiers[name]:
+		i.condition = i.condition || conditions[name]
 		i.module(last, depth+1)
 	case name == "mkMerge":
 		elements(last, i.scope, 0, func(k *nixlang.Node, s *scope) { i.inside(s).module(k, depth+1) })
@@ -310,6 +316,7 @@ func (i in) bind(option []string, v *nixlang.Node, at, depth int) {
 		return
 	case nixlang.If:
 		if i.isSet(v.Kids[1], 0) || i.isSet(v.Kids[2], 0) {
+			i.condition = true
 			i.bind(option, v.Kids[1], at, depth+1)
 			i.bind(option, v.Kids[2], at, depth+1)
 			return
@@ -330,6 +337,7 @@ func (i in) bind(option []string, v *nixlang.Node, at, depth int) {
 		last := args[len(args)-1]
 		switch {
 		case modifiers[name] && i.isSet(last, 0):
+			i.condition = i.condition || conditions[name]
 			i.bind(option, last, at, depth+1)
 			return
 		case name == "mkMerge":
@@ -422,6 +430,14 @@ func (i in) as(r role) in {
 	return i
 }
 
+func called(n *nixlang.Node) string {
+	if n.Kind != nixlang.Apply {
+		return ""
+	}
+	name, _ := call(n)
+	return name
+}
+
 // define notes a definition, once.
 func (i in) define(option []string, v *nixlang.Node, at int) {
 	key := strings.Join(append(option[:len(option):len(option)], i.scope.file.name, strconv.Itoa(at), string(i.role)), "\x00")
@@ -430,5 +446,5 @@ func (i in) define(option []string, v *nixlang.Node, at int) {
 		return
 	}
 	i.index[key] = len(i.found)
-	i.found = append(i.found, found{i.scope.file, at, slices.Clone(option), i.role, i.standalone, v, i.scope})
+	i.found = append(i.found, found{i.scope.file, at, slices.Clone(option), i.role, i.standalone, v, i.scope, i.condition || conditions[called(v)]})
 }
