@@ -88,7 +88,7 @@ func (s *session) audit(cmd *cobra.Command, repo string, a auditing) error {
 	if err != nil {
 		return err
 	}
-	r := audited{Schema: bootstrap.Schema, Event: "audit", Repo: dir, Result: tree.Audit()}
+	r := &audited{Schema: bootstrap.Schema, Event: "audit", Repo: dir, Result: tree.Audit()}
 	if err := s.evaluate(cmd.Context(), tree, &r.Result, a); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (s *session) audit(cmd *cobra.Command, repo string, a auditing) error {
 		}
 	}
 	if a.write != "" {
-		if r.Drafts, err = s.writeDrafts(r.Result, dir, a.write); err != nil {
+		if r.Drafts, err = s.writeDrafts(&r.Result, dir, a.write); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func (s *session) compare(r *audit.Result, name string) error {
 }
 
 // writeDrafts writes them all, or none: into a directory beside the wanted one, which is then renamed.
-func (s *session) writeDrafts(r audit.Result, repo, name string) (files []string, err error) {
+func (s *session) writeDrafts(r *audit.Result, repo, name string) (files []string, err error) {
 	dir, err := s.io.abs(name)
 	if err != nil {
 		return nil, err

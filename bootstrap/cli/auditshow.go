@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"movein/bootstrap/report"
@@ -11,10 +12,10 @@ import (
 )
 
 // auditTable prints what is left, by where it goes, and what is undecided; with -v also what stays.
-func (s *session) auditTable(r audited) {
+func (s *session) auditTable(r *audited) {
 	w := s.io.Out
-	left := slices.DeleteFunc(slices.Clone(r.Definitions), func(d audit.Definition) bool { return !d.Left() })
-	slices.SortStableFunc(left, func(a, b audit.Definition) int { return strings.Compare(a.Module, b.Module) })
+	left := slices.DeleteFunc(slices.Clone(r.Definitions), func(d *audit.Definition) bool { return !d.Left() })
+	sort.SliceStable(left, func(i, j int) bool { return left[i].Module < left[j].Module })
 	for i, d := range left {
 		if i == 0 || d.Module != left[i-1].Module {
 			fmt.Fprintf(w, "%s.nix\n", d.Module)
@@ -47,7 +48,7 @@ func place(file string, line int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-func (s *session) auditLine(d audit.Definition) {
+func (s *session) auditLine(d *audit.Definition) {
 	text := fmt.Sprintf("  %-34s %s", printable(place(d.File, d.Line)), printable(d.Option))
 	if d.Target != "" && d.Target != d.Option && d.Class == audit.Home {
 		text += " " + s.io.arrow() + " " + printable(d.Target)
@@ -62,7 +63,7 @@ func (s *session) auditLine(d audit.Definition) {
 }
 
 // packages are those of d that are of a class, and where they go if that is not where d does.
-func packages(d audit.Definition, class audit.Class, prefix string) string {
+func packages(d *audit.Definition, class audit.Class, prefix string) string {
 	var all []string
 	for _, p := range d.Packages {
 		if p.Class != class || d.Class == audit.System {
@@ -81,7 +82,7 @@ func packages(d audit.Definition, class audit.Class, prefix string) string {
 }
 
 // auditSum is the last lines: how the repo was read, and how far it is.
-func (s *session) auditSum(r audited) {
+func (s *session) auditSum(r *audited) {
 	w := s.io.Out
 	how := "read, and evaluated"
 	if r.Source == "syntax" {
@@ -107,7 +108,7 @@ func (s *session) auditSum(r audited) {
 }
 
 // auditMarkdown prints a migration table: the files, then every definition of the user's and every undecided one.
-func (s *session) auditMarkdown(r audited) {
+func (s *session) auditMarkdown(r *audited) {
 	w := s.io.Out
 	fmt.Fprintf(w, "# Migration of %s\n\n**%d %% done**: %d of the user's definitions are left in the system's configuration, %d are in a home of their own; %d are undecided, %d are the system's.\n\n",
 		code(r.Repo), r.Percent, r.Left, r.Home-r.Left+r.AtHome, r.Undecided, r.System)

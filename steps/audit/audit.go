@@ -3,6 +3,7 @@ package audit
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 
 	"movein/steps/audit/nixlang"
@@ -36,16 +37,16 @@ type Package struct {
 }
 
 // Left reports whether it is the user's and still in the system's configuration.
-func (d Definition) Left() bool { return d.Class == Home && !d.Standalone }
+func (d *Definition) Left() bool { return d.Class == Home && !d.Standalone }
 
 // Result is what an audit found.
 type Result struct {
-	Source      string       `json:"source"` // "evaluated" or "syntax"
-	Unevaluated string       `json:"unevaluated,omitempty"`
-	Definitions []Definition `json:"definitions"`
-	Files       []File       `json:"files"`
-	Problems    []Problem    `json:"problems"`
-	AtHome      int          `json:"at_home"` // definitions of the home repo that it was compared with
+	Source      string        `json:"source"` // "evaluated" or "syntax"
+	Unevaluated string        `json:"unevaluated,omitempty"`
+	Definitions []*Definition `json:"definitions"`
+	Files       []File        `json:"files"`
+	Problems    []Problem     `json:"problems"`
+	AtHome      int           `json:"at_home"` // definitions of the home repo that it was compared with
 	Totals
 }
 
@@ -62,8 +63,9 @@ type Totals struct {
 func (t *Tree) Audit() Result {
 	w := t.walked()
 	r := Result{Source: "syntax", Problems: append([]Problem{}, t.Problems...), Definitions: w.classified()}
-	slices.SortStableFunc(r.Definitions, func(a, b Definition) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line, cmp.Compare(a.Option, b.Option))
+	sort.SliceStable(r.Definitions, func(i, j int) bool {
+		a, b := r.Definitions[i], r.Definitions[j]
+		return a.File < b.File || a.File == b.File && (a.Line < b.Line || a.Line == b.Line && a.Option < b.Option)
 	})
 	r.Files = w.classifyFiles(r.Definitions)
 	r.Count()
@@ -74,14 +76,14 @@ func (t *Tree) Audit() Result {
 func (t *Tree) walked() *walk {
 	var aliases []alias
 	for range 3 {
-		w := &walk{Tree: t, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]int{}, aliases: aliases}
+		w := &walk{Tree: t, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]*found{}, aliases: aliases}
 		w.collect()
 		if len(w.aliases) == len(aliases) {
 			return w
 		}
 		aliases = w.aliases
 	}
-	w := &walk{Tree: t, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]int{}, aliases: aliases}
+	w := &walk{Tree: t, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]*found{}, aliases: aliases}
 	w.collect()
 	return w
 }
@@ -111,18 +113,17 @@ func (r *Result) Count() {
 }
 
 // classified are all definitions, with what becomes of them.
-func (w *walk) classified() []Definition {
-	all := make([]Definition, 0, len(w.found))
+func (w *walk) classified() []*Definition {
+	all := make([]*Definition, 0, len(w.found))
 	own := map[int]*found{} // of options that the tree declares: decided by what is done with them
-	for i := range w.found {
-		f := &w.found[i]
-		d := Definition{File: f.file.name, Line: f.file.line(f.at), Option: shownOption(f.option), found: f, names: f.option, Standalone: f.standalone}
+	for i, f := range w.found {
+		d := &Definition{File: f.file.name, Line: f.file.line(f.at), Option: shownOption(f.option), found: f, names: f.option, Standalone: f.standalone}
 		if f.role == homeRole {
-			w.atHome(&d)
+			w.atHome(d)
 		} else if decl := w.own(f.option); decl != nil {
 			d.Class, own[i] = Undecided, decl
 		} else {
-			w.classify(&d)
+			w.classify(d)
 		}
 		all = append(all, d)
 	}
@@ -136,7 +137,7 @@ func (w *walk) atHome(d *Definition) {
 	if d.Why = "in home-manager's configuration, as a module of NixOS"; d.Standalone {
 		d.Why = "in a home of its own already"
 	}
-	d.Packages = w.packagesOf(*d.found)
+	d.Packages = w.packagesOf(d.found)
 	if len(d.Packages) > 0 {
 		for i := range d.Packages {
 			if p := &d.Packages[i]; p.Class == System {
@@ -151,7 +152,7 @@ func (w *walk) atHome(d *Definition) {
 func (w *walk) own(option []string) *found {
 	for n := len(option); n > 0; n-- {
 		if f := w.declared[strings.Join(option[:n], ".")]; f != nil && f.role == nixosRole {
-			if r, _, ok := w.match(option); n == 1 && ok && len(r.pattern) > 0 {
+			if r, _ := w.match(option); n == 1 && r != nil {
 				return nil
 			}
 			return f
@@ -161,7 +162,7 @@ func (w *walk) own(option []string) *found {
 }
 
 // decideOwn decides on options that the tree declares: they are what the file does that declares them.
-func (w *walk) decideOwn(all []Definition, own map[int]*found) {
+func (w *walk) decideOwn(all []*Definition, own map[int]*found) {
 	for range most {
 		count := map[string]map[Class]int{}
 		for i, d := range all {
@@ -174,7 +175,7 @@ func (w *walk) decideOwn(all []Definition, own map[int]*found) {
 		}
 		changed := false
 		for i := range all {
-			d, decl := &all[i], own[i]
+			d, decl := all[i], own[i]
 			if decl == nil || d.Class != Undecided {
 				continue
 			}
@@ -195,7 +196,7 @@ func (w *walk) decideOwn(all []Definition, own map[int]*found) {
 		}
 	}
 	for i := range all { // what the tree only adds to is NixOS's
-		if d := &all[i]; own[i] != nil && d.Class == Undecided {
+		if d := all[i]; own[i] != nil && d.Class == Undecided {
 			why := d.Why
 			if w.classify(d); d.Class == Undecided {
 				d.Why = why
@@ -206,10 +207,10 @@ func (w *walk) decideOwn(all []Definition, own map[int]*found) {
 
 // classify is a definition in a module of NixOS's.
 func (w *walk) classify(d *Definition) {
-	r, first, ok := w.match(d.names)
+	r, first := w.match(d.names)
 	top := d.names[0]
 	switch {
-	case !ok:
+	case r == nil:
 		d.Class, d.Why = Undecided, "no option of NixOS that movein knows: of a module from elsewhere"
 		return
 	case len(r.pattern) == 1 && len(d.names) > 1 && (top == "programs" || top == "services"):
@@ -232,7 +233,7 @@ func (w *walk) classify(d *Definition) {
 }
 
 // target is the option of home-manager's for a rule that fits.
-func (w *walk) target(r rule, first string, option []string) string {
+func (w *walk) target(r *rule, first string, option []string) string {
 	target, rest, _ := strings.Cut(r.target, ".*")
 	target = strings.ReplaceAll(target, "$1", quoted(first)) + rest
 	if !strings.HasSuffix(r.target, ".*") || len(option) == len(r.pattern) {
@@ -251,7 +252,7 @@ func (w *walk) counterpart(d *Definition) {
 	switch {
 	case d.names[0] == "programs" && w.programs[d.names[1]]:
 		d.Class, d.Module, d.Why = Home, w.moduleOf(d.names), "home-manager has "+module
-		d.Target = w.target(rule{pattern: d.names[:2], target: shownOption(d.names[:2]) + ".*"}, "", d.names)
+		d.Target = w.target(&rule{pattern: d.names[:2], target: shownOption(d.names[:2]) + ".*"}, "", d.names)
 	case d.names[0] == "programs":
 		d.Class, d.Why = Undecided, "home-manager has no "+module+": a package will do, or it needs the system"
 	case w.services[d.names[1]]:
@@ -267,7 +268,7 @@ func (w *walk) splitPackages(d *Definition) {
 	if d.Class != Home || !strings.Contains(strings.ToLower(d.names[len(d.names)-1]), "packages") && d.names[0] != "fonts" {
 		return
 	}
-	d.Packages = w.packagesOf(*d.found)
+	d.Packages = w.packagesOf(d.found)
 	if d.names[0] == "fonts" {
 		for i := range d.Packages {
 			d.Packages[i] = Package{Name: d.Packages[i].Name, Class: Home, Module: "home"}
@@ -323,7 +324,7 @@ func quoted(name string) string {
 
 // Against counts what a home repo defines as done.
 func (r *Result) Against(home *Tree) {
-	w := &walk{Tree: home, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]int{}}
+	w := &walk{Tree: home, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]*found{}}
 	for _, name := range home.names {
 		if f := home.files[name]; f != nil && name != "flake.nix" && moduleLike(f) {
 			w.use(f, reach{role: homeRole, standalone: true})

@@ -20,7 +20,7 @@ type draft struct {
 // Drafts are modules for what of the user's moves without thought, by file name: packages,
 // aliases, variables, git, and programs with plain values. What they leave out is in
 // their comments. Modules of home-manager's are not drafted: their files move as they are.
-func (r Result) Drafts(root string) map[string]string {
+func (r *Result) Drafts(root string) map[string]string {
 	all := map[string]*draft{}
 	of := func(module string) *draft {
 		if all[module] == nil {
@@ -78,7 +78,7 @@ var alike = []string{"home.shellAliases.", "home.sessionVariables.", "programs.g
 	"programs.zsh.history.size", "programs.fish.interactiveShellInit", "services.gpg-agent.enable", "services.gpg-agent.enableSshSupport"}
 
 // mechanical is the value's source text, if it means the same in a module of home-manager's.
-func (d Definition) mechanical() (string, bool) {
+func (d *Definition) mechanical() (string, bool) {
 	same := d.Target == d.Option && d.names[0] == "programs"
 	if !same && !slices.ContainsFunc(alike, func(p string) bool { return strings.HasPrefix(d.Target, p) }) {
 		return "", false
@@ -102,7 +102,7 @@ func hasPath(n *nixlang.Node) bool {
 	if n.Kind == nixlang.Path {
 		return true
 	}
-	for k := range n.Children() {
+	for _, k := range n.Children() {
 		if hasPath(k) {
 			return true
 		}

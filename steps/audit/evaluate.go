@@ -140,7 +140,8 @@ func (t *Tree) merge(all []evaluated, r *Result) {
 	for i, d := range r.Definitions {
 		byFile[d.File] = append(byFile[d.File], i)
 	}
-	for _, e := range all {
+	for k := range all {
+		e := &all[k]
 		option, role := e.Option, nixosRole
 		if e.home {
 			role = homeRole
@@ -153,7 +154,7 @@ func (t *Tree) merge(all []evaluated, r *Result) {
 			}
 			seen := false
 			for _, i := range byFile[name] {
-				d := &r.Definitions[i]
+				d := r.Definitions[i]
 				if (d.found == nil || d.found.role == role) && within(d.names, option) {
 					seen = true
 					d.Standalone = d.Standalone && e.home
@@ -171,14 +172,14 @@ func (t *Tree) merge(all []evaluated, r *Result) {
 }
 
 // only is a definition that only evaluating shows.
-func (w *walk) only(name string, option []string, role role, e evaluated) Definition {
-	d := Definition{File: name, Option: shownOption(option), names: option, Hosts: []string{e.Host}}
+func (w *walk) only(name string, option []string, role role, e *evaluated) *Definition {
+	d := &Definition{File: name, Option: shownOption(option), names: option, Hosts: []string{e.Host}}
 	if role == homeRole {
 		d.Class, d.Target, d.Module, d.Standalone = Home, d.Option, w.moduleOf(option), e.home
 		d.Why = "in home-manager's configuration; the syntax does not show it"
 		return d
 	}
-	w.classify(&d)
+	w.classify(d)
 	return d
 }
 

@@ -17,7 +17,7 @@ type File struct {
 }
 
 // classifyFiles says of each file whose it is: by what it defines, by what uses it, or by its place.
-func (w *walk) classifyFiles(all []Definition) []File {
+func (w *walk) classifyFiles(all []*Definition) []File {
 	count, users := map[string]*Result{}, w.sources(all)
 	for _, d := range all {
 		if count[d.File] == nil {
@@ -69,7 +69,7 @@ func (w *walk) fileClass(f File, users map[string]Class) (Class, string) {
 }
 
 // sources are the files and directories that the values of definitions name, and whose they are.
-func (w *walk) sources(all []Definition) map[string]Class {
+func (w *walk) sources(all []*Definition) map[string]Class {
 	users := map[string]Class{}
 	for _, d := range all {
 		var look func(n *nixlang.Node, depth int)
@@ -79,7 +79,7 @@ func (w *walk) sources(all []Definition) map[string]Class {
 					users[path.Clean(name)] = d.Class
 				}
 			}
-			for k := range n.Children() {
+			for _, k := range n.Children() {
 				look(k, depth+1)
 			}
 		}

@@ -16,7 +16,7 @@ const tree = "../../testdata/audit/tree"
 var mark = regexp.MustCompile(`#= (\S+|\S*"[^"]*"\S*) (home|system|undecided|done)(?: > (\S+))?(?: @(\S+))?$`)
 
 // said is a definition in the words of the marks.
-func said(d Definition) string {
+func said(d *Definition) string {
 	class := string(d.Class)
 	if d.Standalone {
 		class = "done"

@@ -7,7 +7,7 @@ import (
 )
 
 // packagesOf are the packages of a list of them, as far as they are named.
-func (w *walk) packagesOf(f found) (all []Package) {
+func (w *walk) packagesOf(f *found) (all []Package) {
 	if last := f.option[len(f.option)-1]; !strings.HasSuffix(strings.ToLower(last), "packages") && f.option[0] != "fonts" {
 		return nil
 	}
@@ -20,7 +20,7 @@ func (w *walk) packagesOf(f found) (all []Package) {
 		seen[name] = true
 		p := Package{Name: name, Class: Home, Module: "home", plain: plain}
 		for key := name; key != ""; key = key[:max(0, strings.LastIndexByte(key, '.'))] {
-			if r, ok := w.packages[key]; ok {
+			if r := w.packages[key]; r != nil {
 				p.Class, p.Module, p.Why = r.class, r.module, r.why
 				break
 			}
@@ -31,7 +31,7 @@ func (w *walk) packagesOf(f found) (all []Package) {
 }
 
 // adjusting are functions of a package that give a variant of it.
-var adjusting = map[string]bool{"override": true, "overrideAttrs": true, "withPackages": true, "overridePythonAttrs": true, "withExtensions": true, "withPlugins": true}
+var adjusting = names(strings.Fields("override overrideAttrs withPackages overridePythonAttrs withExtensions withPlugins"))
 
 // packageName is how a package is named in nixpkgs, or what is made on the spot is called;
 // "" if neither can be told. plain: pkgs.NAME is that package.

@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"cmp"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -61,7 +59,7 @@ func (w *walk) roots(f *file, n *nixlang.Node, s *scope, depth int) {
 			}
 		}
 	}
-	for k := range n.Children() {
+	for _, k := range n.Children() {
 		w.roots(f, k, s, depth+1)
 	}
 }
@@ -78,11 +76,11 @@ func (w *walk) modulesOf(r reach, arg *nixlang.Node, s *scope) {
 		}
 		for _, b := range arg.Binds {
 			if name, _ := static(b.Path); name == "modules" && len(b.Path) == 1 {
-				elements(b.Value, s, 0, func(k *nixlang.Node, ks *scope) { in{w, r, ks, false}.module(k, 0) })
+				elements(b.Value, s, 0, func(k *nixlang.Node, ks *scope) { (&in{w, r, ks, false}).module(k, 0) })
 			}
 			for _, k := range b.Names {
 				if k.Text == "modules" && b.Source == nil {
-					elements(k, s, 0, func(k *nixlang.Node, ks *scope) { in{w, r, ks, false}.module(k, 0) })
+					elements(k, s, 0, func(k *nixlang.Node, ks *scope) { (&in{w, r, ks, false}).module(k, 0) })
 				}
 			}
 		}
@@ -93,11 +91,11 @@ func (w *walk) modulesOf(r reach, arg *nixlang.Node, s *scope) {
 func (w *walk) exported(b nixlang.Bind, s *scope) {
 	var option []string
 	for _, a := range b.Path {
-		option = append(option, in{w, reach{}, s, false}.name(a))
+		option = append(option, (&in{w, reach{}, s, false}).name(a))
 	}
 	for _, e := range w.entries {
 		if n := len(e.pattern); len(option) >= n-1 && option[0] != "home-manager" && option[0] != "specialisation" && option[0] != "containers" && option[0] != "virtualisation" {
-			i := in{w, reach{role: e.role}, s, false}
+			i := &in{w, reach{role: e.role}, s, false}
 			if _, ok := fits(e.pattern, option); ok && len(option) == n {
 				i.module(b.Value, 0)
 			} else if _, ok := fits(e.pattern[:n-1], option); ok && len(option) == n-1 && e.pattern[n-1] == "*" {
@@ -107,7 +105,7 @@ func (w *walk) exported(b nixlang.Bind, s *scope) {
 	}
 }
 
-func (w *walk) exportedSet(i in, v *nixlang.Node) {
+func (w *walk) exportedSet(i *in, v *nixlang.Node) {
 	if v.Kind == nixlang.Set {
 		values(v, i.scope, func(k *nixlang.Node, s *scope) { i.inside(s).module(k, 0) })
 		return
@@ -125,7 +123,7 @@ func (w *walk) exportedSet(i in, v *nixlang.Node) {
 }
 
 // arguments are what only modules are given.
-var arguments = map[string]bool{"config": true, "options": true, "modulesPath": true, "osConfig": true, "specialArgs": true}
+var arguments = names(strings.Fields("config options modulesPath osConfig specialArgs"))
 
 // moduleLike reports whether a file looks like a module, not a package, an overlay or a library.
 func moduleLike(f *file) bool {
@@ -157,8 +155,8 @@ var systemTops = names(strings.Fields("boot networking hardware environment user
 
 // guess is whose module it is, from what it defines; or, if that does not tell, from where it is.
 func (w *walk) guess(f *file, sure bool) (reach, bool) {
-	probe := &walk{Tree: w.Tree, table: w.table, seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]int{}}
-	in{probe, reach{role: homeRole}, &scope{file: f}, false}.module(f.node, 0)
+	probe := &walk{Tree: w.Tree, table: w.table, seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]*found{}}
+	(&in{probe, reach{role: homeRole}, &scope{file: f}, false}).module(f.node, 0)
 	nixos, home, known := 0, 0, len(probe.declared)
 	for _, d := range probe.found {
 		if d.file != f {
@@ -171,13 +169,15 @@ func (w *walk) guess(f *file, sure bool) (reach, bool) {
 			home++
 		case len(o) > 1 && o[0] == "programs" || o[0] == "services" && len(o) > 1:
 			known++
-			if _, _, ok := w.match(o); ok && len(w.best(o).pattern) > 1 {
+			if r, _ := w.match(o); r != nil && len(r.pattern) > 1 {
 				nixos++
 			} else if w.programs[o[1]] && o[0] == "programs" || w.services[o[1]] && o[0] == "services" {
 				home++
 			}
-		case len(w.best(o).pattern) > 0:
-			known++
+		default:
+			if r, _ := w.match(o); r != nil {
+				known++
+			}
 		}
 	}
 	if sure {
@@ -187,11 +187,6 @@ func (w *walk) guess(f *file, sure bool) (reach, bool) {
 		return reach{}, false
 	}
 	return w.neighbours(f), true
-}
-
-func (w *walk) best(option []string) rule {
-	r, _, _ := w.match(option)
-	return r
 }
 
 // neighbours is how the files around f are used, the nearest first.
@@ -209,10 +204,13 @@ func (w *walk) neighbours(f *file) reach {
 		case strings.HasPrefix(base, "home") || base == "hm":
 			return reach{role: homeRole}
 		case len(count) > 0:
-			all := slices.SortedFunc(maps.Keys(count), func(a, b reach) int {
-				return cmp.Or(count[b]-count[a], cmp.Compare(b.role, a.role))
-			})
-			return all[0]
+			var most reach
+			for r, n := range count {
+				if m := count[most]; n > m || n == m && r.role > most.role {
+					most = r
+				}
+			}
+			return most
 		case dir == ".":
 			return reach{role: nixosRole}
 		}

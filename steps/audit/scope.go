@@ -189,8 +189,12 @@ func elements(n *nixlang.Node, s *scope, depth int, yield func(*nixlang.Node, *s
 	case nixlang.Apply:
 		name, args := call(n)
 		last := args[len(args)-1]
+		if modifiers[name] {
+			elements(last, s, depth+1, yield)
+			return
+		}
 		switch name {
-		case "optionals", "flatten", "unique", "concatLists", "filter", "mkIf", "mkDefault", "mkForce", "mkBefore", "mkAfter", "mkOrder", "mkOverride", "toList", "reverseList", "remove", "lists":
+		case "optionals", "flatten", "unique", "concatLists", "filter", "toList", "reverseList", "remove":
 			elements(last, s, depth+1, yield)
 		case "optional", "singleton":
 			yield(last, s)

@@ -35,12 +35,12 @@ type entry struct {
 
 // table is embed/audit.txt.
 type table struct {
-	rules    []rule
+	rules    []*rule
 	entries  []entry
 	leaves   [][]string // of a home
 	stop     map[string]bool
-	modules  []rule                     // pattern: an option of home-manager's; module
-	packages map[string]rule            // by name
+	modules  []*rule                    // pattern: an option of home-manager's; module
+	packages map[string]*rule           // by name
 	programs map[string]bool            // home-manager has programs.NAME
 	services map[string]bool            // … services.NAME
 	has      map[string]map[string]bool // … these options directly below
@@ -50,8 +50,8 @@ type table struct {
 var tables = sync.OnceValue(func() *table { return readTable(embed.AuditTable()) })
 
 func readTable(text string) *table {
-	t := &table{packages: map[string]rule{}, has: map[string]map[string]bool{}}
-	for line := range strings.Lines(text) {
+	t := &table{packages: map[string]*rule{}, has: map[string]map[string]bool{}}
+	for _, line := range strings.Split(text, "\n") {
 		line, why, _ := strings.Cut(strings.TrimSpace(line), "# ")
 		words := strings.Fields(line)
 		if len(words) < 2 || words[0] == "#" {
@@ -68,12 +68,12 @@ func readTable(text string) *table {
 			}
 		case "module":
 			for _, w := range rest[1:] {
-				t.modules = append(t.modules, rule{pattern: strings.Split(w, "."), module: rest[0]})
+				t.modules = append(t.modules, &rule{pattern: strings.Split(w, "."), module: rest[0]})
 			}
 		case "packages":
-			r := rule{class: Home, module: rest[0], why: why}
+			r := &rule{class: Home, module: rest[0], why: why}
 			if rest[0] == "system" {
-				r = rule{class: System, why: why}
+				r = &rule{class: System, why: why}
 			}
 			for _, w := range rest[1:] {
 				t.packages[w] = r
@@ -87,7 +87,7 @@ func readTable(text string) *table {
 		case "tops":
 			t.tops = names(rest)
 		default:
-			r := rule{class: Class(key), why: why}
+			r := &rule{class: Class(key), why: why}
 			pattern, whole := strings.CutSuffix(rest[0], "!")
 			r.pattern, r.whole = splitPattern(pattern), whole
 			for i, w := range rest {
@@ -161,19 +161,19 @@ func exact(pattern []string) int {
 	return n
 }
 
-// match is the longest rule that fits option; ok is false if there is none.
-func (t *table) match(option []string) (best rule, first string, ok bool) {
+// match is the longest rule that fits option; nil if there is none.
+func (t *table) match(option []string) (best *rule, first string) {
 	for _, r := range t.rules {
-		if f, fit := fits(r.pattern, option); fit && (!ok || exact(r.pattern) > exact(best.pattern)) {
-			best, first, ok = r, f, true
+		if f, fit := fits(r.pattern, option); fit && (best == nil || exact(r.pattern) > exact(best.pattern)) {
+			best, first = r, f
 		}
 	}
-	return best, first, ok
+	return best, first
 }
 
 // moduleOf is the home repo's module for an option of home-manager's.
 func (t *table) moduleOf(option []string) string {
-	best := rule{module: "home"}
+	best := &rule{module: "home"}
 	for _, r := range t.modules {
 		if _, ok := fits(r.pattern, option); ok && len(r.pattern) > len(best.pattern) {
 			best = r
@@ -190,7 +190,7 @@ func (t *table) whole(r role, option []string) int {
 				return len(p)
 			}
 		}
-	} else if best, _, ok := t.match(option); ok && best.whole {
+	} else if best, _ := t.match(option); best != nil && best.whole {
 		return len(best.pattern)
 	}
 	for i := 2; i < len(option); i++ {

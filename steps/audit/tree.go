@@ -70,7 +70,7 @@ func Read(view host.Files, dir string) (*Tree, error) {
 	return t, nil
 }
 
-var passedOver = map[string]bool{".git": true, ".direnv": true, ".jj": true, "node_modules": true}
+var passedOver = names(strings.Fields(".git .direnv .jj node_modules"))
 
 func (t *Tree) read(view host.Files, dir string) error {
 	entries, err := view.ReadDir(filepath.Join(t.Root, dir))

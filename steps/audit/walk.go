@@ -39,8 +39,8 @@ type reach struct {
 type walk struct {
 	*Tree
 	*table
-	found    []found
-	index    map[string]int // into found: file, place, role and option
+	found    []*found
+	index    map[string]*found // by file, place, role and option
 	seen     map[*file][]reach
 	declared map[string]*found // options that the tree declares itself
 	aliases  []alias
@@ -69,7 +69,7 @@ func (w *walk) use(f *file, r reach) {
 		}
 	}
 	w.seen[f] = append(w.seen[f], r)
-	w.queue = append(w.queue, func() { in{w, r, &scope{file: f}, false}.module(f.node, 0) })
+	w.queue = append(w.queue, func() { (&in{w, r, &scope{file: f}, false}).module(f.node, 0) })
 }
 
 func (w *walk) run() {
@@ -80,13 +80,24 @@ func (w *walk) run() {
 	}
 }
 
-func (i in) inside(s *scope) in {
-	i.scope = s
-	return i
+func (i *in) inside(s *scope) *in {
+	c := *i
+	c.scope = s
+	return &c
+}
+
+// under is where a condition holds, if is says so.
+func (i *in) under(is bool) *in {
+	if !is || i.condition {
+		return i
+	}
+	c := *i
+	c.condition = true
+	return &c
 }
 
 // module is a module, as it is in a list of imports: a path, a set, a function of them …
-func (i in) module(n *nixlang.Node, depth int) {
+func (i *in) module(n *nixlang.Node, depth int) {
 	if depth > most {
 		return
 	}
@@ -104,7 +115,7 @@ func (i in) module(n *nixlang.Node, depth int) {
 	case nixlang.With, nixlang.Assert:
 		i.module(n.Kids[1], depth+1)
 	case nixlang.If:
-		i.condition = true
+		i = i.under(true)
 		i.module(n.Kids[1], depth+1)
 		i.module(n.Kids[2], depth+1)
 	case nixlang.Set:
@@ -128,17 +139,16 @@ func (i in) module(n *nixlang.Node, depth int) {
 }
 
 // modifiers are functions of the module system whose last argument is what they are about.
-var modifiers = map[string]bool{"mkIf": true, "mkDefault": true, "mkForce": true, "mkBefore": true, "mkAfter": true, "mkOverride": true,
-	"mkOrder": true, "mkVMOverride": true, "mkOptionDefault": true, "optionalAttrs": true, "warn": true, "warnIf": true, "throwIf": true, "mkAliasAndWrapDefinitions": true}
+var modifiers = names(strings.Fields("mkIf mkDefault mkForce mkBefore mkAfter mkOverride mkOrder mkVMOverride mkOptionDefault optionalAttrs warn warnIf throwIf"))
 
-var conditions = map[string]bool{"mkIf": true, "optionalAttrs": true}
+var conditions = names([]string{"mkIf", "optionalAttrs"})
 
-func (i in) applied(n *nixlang.Node, depth int) {
+func (i *in) applied(n *nixlang.Node, depth int) {
 	name, args := call(n)
 	last := args[len(args)-1]
 	switch {
 	case modifiers[name]:
-		i.condition = i.condition || conditions[name]
+		i = i.under(conditions[name])
 		i.module(last, depth+1)
 	case name == "mkMerge":
 		elements(last, i.scope, 0, func(k *nixlang.Node, s *scope) { i.inside(s).module(k, depth+1) })
@@ -164,7 +174,7 @@ func (i in) applied(n *nixlang.Node, depth int) {
 	}
 }
 
-func (i in) listed(n *nixlang.Node) (all []string) {
+func (i *in) listed(n *nixlang.Node) (all []string) {
 	elements(n, i.scope, 0, func(k *nixlang.Node, s *scope) { all = append(all, i.path(k, s, 0)) })
 	return all
 }
@@ -176,7 +186,7 @@ func (w *walk) alias(from, to []string) {
 }
 
 // imported has the files looked at that a path means, and reports whether there are any.
-func (i in) imported(n *nixlang.Node) bool {
+func (i *in) imported(n *nixlang.Node) bool {
 	name := i.path(n, i.scope, 0)
 	if !strings.HasPrefix(name, "/") {
 		return false
@@ -191,7 +201,7 @@ func (i in) imported(n *nixlang.Node) bool {
 }
 
 // set is a set of definitions: a module, if prefix is empty.
-func (i in) set(prefix []string, n *nixlang.Node, depth int) {
+func (i *in) set(prefix []string, n *nixlang.Node, depth int) {
 	if n.Rec {
 		i = i.inside(i.scope.within(n))
 	}
@@ -217,7 +227,7 @@ func (i in) set(prefix []string, n *nixlang.Node, depth int) {
 }
 
 // name is an attribute's; in what only evaluating tells, "${…}" stands.
-func (i in) name(a *nixlang.Node) string {
+func (i *in) name(a *nixlang.Node) string {
 	if name, ok := a.Static(); ok {
 		return name
 	}
@@ -229,10 +239,9 @@ func (i in) name(a *nixlang.Node) string {
 }
 
 // special are the names in a module that are not options.
-var special = map[string]bool{"imports": true, "options": true, "config": true, "_module": true, "disabledModules": true,
-	"_file": true, "_class": true, "key": true, "freeformType": true, "meta": true, "perSystem": true}
+var special = names(strings.Fields("imports options config _module disabledModules _file _class key freeformType meta perSystem"))
 
-func (i in) special(option []string, b nixlang.Bind, depth int) {
+func (i *in) special(option []string, b nixlang.Bind, depth int) {
 	switch {
 	case option[0] == "imports":
 		elements(b.Value, i.scope, 0, func(k *nixlang.Node, s *scope) { i.inside(s).module(k, depth+1) })
@@ -246,7 +255,7 @@ func (i in) special(option []string, b nixlang.Bind, depth int) {
 }
 
 // declare notes the options that are declared in n.
-func (i in) declare(option []string, n *nixlang.Node, at, depth int) {
+func (i *in) declare(option []string, n *nixlang.Node, at, depth int) {
 	if depth > 4*most {
 		return
 	}
@@ -281,7 +290,7 @@ func (i in) declare(option []string, n *nixlang.Node, at, depth int) {
 }
 
 // bind is one binding: of an option, of some below it, or of a module in a module.
-func (i in) bind(option []string, v *nixlang.Node, at, depth int) {
+func (i *in) bind(option []string, v *nixlang.Node, at, depth int) {
 	if depth > 4*most {
 		return
 	}
@@ -316,7 +325,7 @@ func (i in) bind(option []string, v *nixlang.Node, at, depth int) {
 		return
 	case nixlang.If:
 		if i.isSet(v.Kids[1], 0) || i.isSet(v.Kids[2], 0) {
-			i.condition = true
+			i = i.under(true)
 			i.bind(option, v.Kids[1], at, depth+1)
 			i.bind(option, v.Kids[2], at, depth+1)
 			return
@@ -337,7 +346,7 @@ func (i in) bind(option []string, v *nixlang.Node, at, depth int) {
 		last := args[len(args)-1]
 		switch {
 		case modifiers[name] && i.isSet(last, 0):
-			i.condition = i.condition || conditions[name]
+			i = i.under(conditions[name])
 			i.bind(option, last, at, depth+1)
 			return
 		case name == "mkMerge":
@@ -349,7 +358,7 @@ func (i in) bind(option []string, v *nixlang.Node, at, depth int) {
 }
 
 // isSet reports whether n is a set of definitions.
-func (i in) isSet(n *nixlang.Node, depth int) bool {
+func (i *in) isSet(n *nixlang.Node, depth int) bool {
 	if depth > most {
 		return false
 	}
@@ -374,12 +383,12 @@ func (i in) isSet(n *nixlang.Node, depth int) bool {
 	return false
 }
 
-func (i in) anySet(list *nixlang.Node, depth int) bool {
+func (i *in) anySet(list *nixlang.Node, depth int) bool {
 	return slices.ContainsFunc(list.Kids, func(k *nixlang.Node) bool { return i.isSet(k, depth+1) })
 }
 
 // entered looks at a module that is an option's value, or at what is below one.
-func (i in) entered(option []string, v *nixlang.Node, at, depth int) bool {
+func (i *in) entered(option []string, v *nixlang.Node, at, depth int) bool {
 	for _, e := range i.entries {
 		if _, ok := fits(e.pattern, option); !ok {
 			if len(option) == len(e.pattern)-1 && e.pattern[len(option)] == "*" && v.Kind == nixlang.List { // sharedModules
@@ -407,7 +416,7 @@ func (i in) entered(option []string, v *nixlang.Node, at, depth int) bool {
 
 // aliased reports whether v only hands on another option: mkAliasDefinitions options.NAME,
 // or, of a whole home, config.NAME.
-func (i in) aliased(option []string, v *nixlang.Node) bool {
+func (i *in) aliased(option []string, v *nixlang.Node) bool {
 	name, args := call(v)
 	if strings.HasPrefix(name, "mkAlias") && len(args) > 0 {
 		v = args[0]
@@ -425,9 +434,10 @@ func (i in) aliased(option []string, v *nixlang.Node) bool {
 	return true
 }
 
-func (i in) as(r role) in {
-	i.role = r
-	return i
+func (i *in) as(r role) *in {
+	c := *i
+	c.role = r
+	return &c
 }
 
 func called(n *nixlang.Node) string {
@@ -439,12 +449,12 @@ func called(n *nixlang.Node) string {
 }
 
 // define notes a definition, once.
-func (i in) define(option []string, v *nixlang.Node, at int) {
+func (i *in) define(option []string, v *nixlang.Node, at int) {
 	key := strings.Join(append(option[:len(option):len(option)], i.scope.file.name, strconv.Itoa(at), string(i.role)), "\x00")
-	if k, ok := i.index[key]; ok {
-		i.found[k].standalone = i.found[k].standalone && i.standalone
+	if f := i.index[key]; f != nil {
+		f.standalone = f.standalone && i.standalone
 		return
 	}
-	i.index[key] = len(i.found)
-	i.found = append(i.found, found{i.scope.file, at, slices.Clone(option), i.role, i.standalone, v, i.scope, i.condition || conditions[called(v)]})
+	f := &found{i.scope.file, at, slices.Clone(option), i.role, i.standalone, v, i.scope, i.condition || conditions[called(v)]}
+	i.index[key], i.found = f, append(i.found, f)
 }

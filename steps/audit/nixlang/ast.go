@@ -5,10 +5,7 @@
 // included. The tests compare its trees with those of nix-instantiate.
 package nixlang
 
-import (
-	"iter"
-	"strings"
-)
+import "strings"
 
 // Kind is what a node is.
 type Kind uint8
@@ -89,37 +86,36 @@ func (n *Node) Static() (string, bool) {
 	return "", false
 }
 
-// Children are all expressions directly below n, in the order of the source.
-func (n *Node) Children() iter.Seq[*Node] {
-	return func(yield func(*Node) bool) {
-		if n.Params != nil {
-			for _, f := range n.Params.Formals {
-				if f.Default != nil && !yield(f.Default) {
-					return
-				}
-			}
-		}
-		for _, b := range n.Binds {
-			for _, k := range b.Path {
-				if k.Kind != Ident && !yield(k) {
-					return
-				}
-			}
-			if b.Source != nil && !yield(b.Source) || b.Value != nil && !yield(b.Value) {
-				return
-			}
-		}
-		for i, k := range n.Kids {
-			if !yield(k) {
-				return
-			}
-			for _, a := range n.Attrs {
-				if i == 0 && a.Kind != Ident && !yield(a) {
-					return
-				}
+// Children are all expressions directly below n.
+func (n *Node) Children() (all []*Node) {
+	if n.Params != nil {
+		for _, f := range n.Params.Formals {
+			if f.Default != nil {
+				all = append(all, f.Default)
 			}
 		}
 	}
+	for i := range n.Binds {
+		b := &n.Binds[i]
+		all = appendNames(all, b.Path)
+		if b.Source != nil {
+			all = append(all, b.Source)
+		}
+		if b.Value != nil {
+			all = append(all, b.Value)
+		}
+	}
+	return append(appendNames(all, n.Attrs), n.Kids...)
+}
+
+// appendNames adds the names that are expressions.
+func appendNames(all, names []*Node) []*Node {
+	for _, k := range names {
+		if k.Kind != Ident {
+			all = append(all, k)
+		}
+	}
+	return all
 }
 
 // Free are the variables of n that it does not bind itself. What a with may give is among them.
@@ -149,7 +145,7 @@ func (n *Node) free(bound map[string]int, free map[string]bool) {
 	for _, name := range names {
 		bound[name]++
 	}
-	for k := range n.Children() {
+	for _, k := range n.Children() {
 		k.free(bound, free)
 	}
 	for _, name := range names {

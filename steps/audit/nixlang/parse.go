@@ -1,6 +1,9 @@
 package nixlang
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // deepest is how deep expressions may be in each other, so that no input can exhaust the stack.
 const deepest = 2000
@@ -250,17 +253,21 @@ func (p *parser) pipes() *Node {
 	return left
 }
 
-// How tightly operators bind, and which side a chain of them goes to.
-const (
-	toLeft = iota
-	toRight
-	toNone
-)
+// operators are the binary ones, those that bind least first. A chain of them goes to
+// the left, to the right (r), or needs parentheses (n).
+var operators = [][2]string{{"r", " -> "}, {"", " || "}, {"", " && "}, {"n", " == != "}, {"n", " < > <= >= "}, {"r", " // "},
+	{"", " "}, {"", " + - "}, {"", " * / "}, {"r", " ++ "}, {"n", " ? "}}
 
-var operators = map[string]struct{ prec, side int }{
-	"->": {1, toRight}, "||": {2, toLeft}, "&&": {3, toLeft}, "==": {4, toNone}, "!=": {4, toNone},
-	"<": {5, toNone}, ">": {5, toNone}, "<=": {5, toNone}, ">=": {5, toNone}, "//": {6, toRight},
-	"+": {8, toLeft}, "-": {8, toLeft}, "*": {9, toLeft}, "/": {9, toLeft}, "++": {10, toRight}, "?": {11, toNone},
+// operator is how tightly the next token binds as a binary operator, and which way; 0: it is none.
+func (p *parser) operator() (prec int, way string) {
+	if p.tok.class == sign {
+		for i, o := range operators {
+			if strings.Contains(o[1], " "+p.tok.text+" ") {
+				return i + 1, o[0]
+			}
+		}
+	}
+	return 0, ""
 }
 
 const precNot, precNegate = 7, 12
@@ -271,7 +278,7 @@ func (p *parser) op(text string, kids ...*Node) *Node {
 	return n
 }
 
-// binary is an expression of operators that bind as tightly as min, or tighter.
+// binary is an expression of operators that bind as tightly as lowest, or tighter.
 func (p *parser) binary(lowest int) *Node {
 	p.enter()
 	defer p.leave()
@@ -287,29 +294,27 @@ func (p *parser) binary(lowest int) *Node {
 	default:
 		left = p.apply()
 	}
-	for p.tok.class == sign {
+	for {
 		text := p.tok.text
-		op, ok := operators[text]
-		if !ok || op.prec < lowest {
-			break
+		prec, way := p.operator()
+		if prec == 0 || prec < lowest {
+			return left
 		}
 		p.next()
-		if text == "?" {
+		switch {
+		case text == "?":
 			attrs := p.attrs()
 			left = p.node(HasAttr, left.From, left)
 			left.Attrs = attrs
-		} else {
-			side := op.prec
-			if op.side != toRight {
-				side++
-			}
-			left = p.op(text, left, p.binary(side))
+		case way == "r":
+			left = p.op(text, left, p.binary(prec))
+		default:
+			left = p.op(text, left, p.binary(prec+1))
 		}
-		if again, ok := operators[p.tok.text]; ok && op.side == toNone && p.tok.class == sign && again.prec == op.prec {
+		if again, _ := p.operator(); way == "n" && again == prec {
 			p.fail(p.tok.from, "'%s' after '%s' needs parentheses", p.tok.text, text)
 		}
 	}
-	return left
 }
 
 func (p *parser) apply() *Node {
@@ -358,12 +363,14 @@ func (p *parser) sel() *Node {
 	return n
 }
 
+var literals = [...]Kind{ident: Ident, number: Number, uri: URI, search: Search}
+
 func (p *parser) simple() *Node {
 	t := p.tok
 	switch t.class {
 	case ident, number, uri, search:
 		p.next()
-		n := &Node{Kind: map[class]Kind{ident: Ident, number: Number, uri: URI, search: Search}[t.class], From: t.from, To: t.to, Text: t.text}
+		n := &Node{Kind: literals[t.class], From: t.from, To: t.to, Text: t.text}
 		if t.class == search {
 			n.Text = t.text[1 : len(t.text)-1]
 		}
