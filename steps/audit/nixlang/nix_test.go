@@ -349,7 +349,8 @@ func loosely(s string) string {
 }
 
 // TestTreesOfNix parses every .nix file of the repository, and of the trees that
-// NIX_TREES names, and compares what comes out with what nix-instantiate says.
+// NIX_TREES names, and compares what comes out with what nix-instantiate says. One before
+// 2.24 shows names in an order of its own: it is only asked whether a file is Nix.
 func TestTreesOfNix(t *testing.T) {
 	if _, err := exec.LookPath("nix-instantiate"); err != nil {
 		t.Skip("there is no nix-instantiate")
@@ -369,6 +370,12 @@ func TestTreesOfNix(t *testing.T) {
 		})
 	}
 	same, refused := 0, 0
+	var major, minor int
+	version, _ := exec.Command("nix-instantiate", "--version").Output()
+	if _, err := fmt.Sscanf(string(version), "nix-instantiate (Nix) %d.%d", &major, &minor); err != nil {
+		t.Fatalf("%s: %v", version, err)
+	}
+	ordered := major > 2 || minor >= 24
 	for batch := range slices.Chunk(files, 100) {
 		trees := instantiate(batch)
 		for i, name := range batch {
@@ -387,6 +394,8 @@ func TestTreesOfNix(t *testing.T) {
 				refused++
 			case err != nil:
 				t.Errorf("%s:%v, and Nix takes it", name, err)
+			case !ordered:
+				same++
 			default:
 				got := loosely(shown{filepath.Dir(name), os.Getenv("HOME"), string(data)}.expr(n))
 				if want := loosely(trees[i]); got != want {
@@ -401,7 +410,7 @@ func TestTreesOfNix(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d files, %d trees the same, %d refused by both", len(files), same, refused)
+	t.Logf("Nix %d.%d: %d files; %d taken by both, trees compared: %v; %d refused by both", major, minor, len(files), same, ordered, refused)
 }
 
 // beyond is what Nix refuses for other reasons than the grammar.
