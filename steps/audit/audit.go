@@ -22,8 +22,9 @@ type Definition struct {
 	Standalone bool      `json:"standalone,omitempty"` // of a home that no system configuration includes: done
 	Hosts      []string  `json:"hosts,omitempty"`      // whose configurations have it, if they were evaluated
 
-	found *found
-	names []string // Option's
+	found          *found
+	names          []string // Option's
+	ofSystem, gone bool     // evaluated: a system configuration has it; others are in its place
 }
 
 // Package is one of a list of packages.
@@ -63,13 +64,17 @@ type Totals struct {
 func (t *Tree) Audit() Result {
 	w := t.walked()
 	r := Result{Source: "syntax", Problems: append([]Problem{}, t.Problems...), Definitions: w.classified()}
+	r.sort()
+	r.Files = w.classifyFiles(r.Definitions)
+	r.Count()
+	return r
+}
+
+func (r *Result) sort() {
 	sort.SliceStable(r.Definitions, func(i, j int) bool {
 		a, b := r.Definitions[i], r.Definitions[j]
 		return a.File < b.File || a.File == b.File && (a.Line < b.Line || a.Line == b.Line && a.Option < b.Option)
 	})
-	r.Files = w.classifyFiles(r.Definitions)
-	r.Count()
-	return r
 }
 
 // walked is a walk that is done. Aliases that are found on the way are known from the beginning in the next.
@@ -210,6 +215,9 @@ func (w *walk) classify(d *Definition) {
 	r, first := w.match(d.names)
 	top := d.names[0]
 	switch {
+	case len(d.names) == 1 && opaque[top]:
+		d.Class, d.Why = Undecided, "only evaluating tells what is in it"
+		return
 	case r == nil:
 		d.Class, d.Why = Undecided, "no option of NixOS that movein knows: of a module from elsewhere"
 		return
@@ -231,6 +239,9 @@ func (w *walk) classify(d *Definition) {
 	}
 	w.splitPackages(d)
 }
+
+// opaque are names that say nothing by themselves.
+var opaque = names(strings.Fields("programs services environment systemd users fonts xdg"))
 
 // target is the option of home-manager's for a rule that fits.
 func (w *walk) target(r *rule, first string, option []string) string {
@@ -271,7 +282,7 @@ func (w *walk) splitPackages(d *Definition) {
 	d.Packages = w.packagesOf(d.found)
 	if d.names[0] == "fonts" {
 		for i := range d.Packages {
-			d.Packages[i] = Package{Name: d.Packages[i].Name, Class: Home, Module: "home"}
+			d.Packages[i] = Package{Name: d.Packages[i].Name, Class: Home, Module: "home", plain: d.Packages[i].plain}
 		}
 		return
 	}

@@ -49,12 +49,16 @@ func (r *Result) Drafts(root string) map[string]string {
 			continue
 		}
 		module := of(d.Module)
+		target := d.Target
+		if below := d.found.below; len(below) > 0 && target != "" {
+			target += "." + shownOption(below)
+		}
 		if value, ok := d.mechanical(); !ok {
-			module.hand(d.Option, where, d.Target)
-		} else if old := module.from[d.Target]; old != "" {
-			module.hand(d.Option, where, d.Target+", which "+old+" sets too")
+			module.hand(d.Option, where, target)
+		} else if old := module.from[target]; old != "" {
+			module.hand(d.Option, where, target+", which "+old+" sets too")
 		} else {
-			module.set[d.Target], module.from[d.Target] = value, where
+			module.set[target], module.from[target] = value, where
 		}
 	}
 	files := map[string]string{}
@@ -75,16 +79,17 @@ func (d *draft) hand(what, where, target string) {
 // alike are options whose values are of the same form in NixOS, under another name.
 var alike = []string{"home.shellAliases.", "home.sessionVariables.", "programs.git.settings", "programs.bash.initExtra", "programs.bash.bashrcExtra",
 	"programs.bash.profileExtra", "programs.bash.enableCompletion", "programs.zsh.initContent", "programs.zsh.envExtra", "programs.zsh.loginExtra",
-	"programs.zsh.history.size", "programs.fish.interactiveShellInit", "services.gpg-agent.enable", "services.gpg-agent.enableSshSupport"}
+	"programs.zsh.history.size", "programs.fish.interactiveShellInit", "services.gpg-agent.enable", "services.gpg-agent.enableSshSupport",
+	"fonts.fontconfig.defaultFonts.", "xdg.mimeApps.", "qt.", "i18n.inputMethod.type"}
 
 // mechanical is the value's source text, if it means the same in a module of home-manager's.
 func (d *Definition) mechanical() (string, bool) {
-	same := d.Target == d.Option && d.names[0] == "programs"
+	same := d.Target == d.Option && (d.names[0] == "programs" || d.names[0] == "services")
 	if !same && !slices.ContainsFunc(alike, func(p string) bool { return strings.HasPrefix(d.Target, p) }) {
 		return "", false
 	}
 	v := d.found.value
-	if v == nil || strings.Contains(d.Target, "${") {
+	if v == nil || strings.Contains(d.Target+shownOption(d.found.below), "${") {
 		return "", false
 	}
 	for name := range v.Free() {

@@ -30,10 +30,10 @@ func TestDrafts(t *testing.T) {
 	for file, want := range map[string][]string{
 		"shell.nix": {"  # modules/shell.nix:5\n  home.shellAliases.ll = \"ls -l\";\n", "    ripgrep # modules/shell.nix:36\n",
 			"  programs.zsh.initContent = \"setopt autocd\";\n", "  home.sessionVariables.EDITOR = \"nvim\";\n"},
-		"git.nix":                {"  programs.git.enable = true;\n", "  programs.git.settings = { init.defaultBranch = \"main\"; };\n"},
-		"plasma.nix":             {"    kdePackages.kate # modules/desktop.nix:32\n", "  #   kdePackages.okular (modules/desktop.nix:32) > home.packages\n"},
+		"git.nix":                {"  programs.git.enable = true;\n", "  programs.git.settings.init.defaultBranch = \"main\";\n"},
+		"plasma.nix":             {"    kdePackages.kate # modules/desktop.nix:25\n", "  #   kdePackages.okular (modules/desktop.nix:25) > home.packages\n"},
 		"syncthing-myspaces.nix": {"  #   services.syncthing.user (modules/services.nix:10)\n"},
-		"home.nix":               {"  #   systemd.user.services.rclone-gdrive (modules/services.nix:20) > systemd.user.services.rclone-gdrive\n"},
+		"home.nix":               {"    noto-fonts # modules/desktop.nix:11\n", "  #   systemd.user.services.rclone-gdrive (modules/services.nix:21) > systemd.user.services.rclone-gdrive\n"},
 	} {
 		for _, w := range want {
 			if !strings.Contains(drafts[file], w) {

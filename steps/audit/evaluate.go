@@ -46,6 +46,7 @@ func (t *Tree) Evaluate(ctx context.Context, view host.View, how Evaluation, r *
 		return err
 	}
 	t.merge(all, r)
+	r.sort()
 	r.Source = "evaluated"
 	r.Count()
 	return nil
@@ -136,9 +137,9 @@ func (n nix) run(ctx context.Context, args ...string) ([]byte, error) {
 // merge tells which of the definitions each host has, and adds those that the syntax does not show.
 func (t *Tree) merge(all []evaluated, r *Result) {
 	w := &walk{Tree: t, table: tables()}
-	byFile := map[string][]int{}
-	for i, d := range r.Definitions {
-		byFile[d.File] = append(byFile[d.File], i)
+	byFile := map[string][]*Definition{}
+	for _, d := range r.Definitions {
+		byFile[d.File] = append(byFile[d.File], d)
 	}
 	for k := range all {
 		e := &all[k]
@@ -149,33 +150,50 @@ func (t *Tree) merge(all []evaluated, r *Result) {
 			option, role = option[3:], homeRole
 		}
 		for _, name := range e.Files {
-			if t.files[name] == nil || len(option) == 0 || option[0] == "home-manager" && option[1] == "users" {
+			name, _, _ = strings.Cut(name, ", via option ")
+			f := t.file(name) // the module system names a directory as it was imported
+			if f == nil || len(option) == 0 || option[0] == "home-manager" && option[1] == "users" {
 				continue
 			}
-			seen := false
-			for _, i := range byFile[name] {
-				d := r.Definitions[i]
-				if (d.found == nil || d.found.role == role) && within(d.names, option) {
-					seen = true
-					d.Standalone = d.Standalone && e.home
-					if !slices.Contains(d.Hosts, e.Host) {
-						d.Hosts = append(d.Hosts, e.Host)
-					}
-				}
-			}
-			if !seen {
-				byFile[name] = append(byFile[name], len(r.Definitions))
-				r.Definitions = append(r.Definitions, w.only(name, option, role, e))
+			w.evaluatedIn(r, byFile, f.name, option, role, e)
+		}
+	}
+	r.Definitions = slices.DeleteFunc(r.Definitions, func(d *Definition) bool { return d.gone })
+	for _, d := range r.Definitions {
+		if len(d.Hosts) > 0 {
+			d.Standalone = d.Class == Home && !d.ofSystem
+		}
+	}
+}
+
+// evaluatedIn notes that a host defines option in a file.
+func (w *walk) evaluatedIn(r *Result, byFile map[string][]*Definition, name string, option []string, role role, e *evaluated) {
+	line, known := 0, false
+	for _, d := range byFile[name] {
+		switch {
+		case d.found != nil && d.found.role != role || !within(d.names, option):
+		case len(d.names) < len(option): // its value is what only evaluating tells
+			line, d.gone = d.Line, true
+		default:
+			known = true
+			if d.ofSystem = d.ofSystem || !e.home; !slices.Contains(d.Hosts, e.Host) {
+				d.Hosts = append(d.Hosts, e.Host)
 			}
 		}
+	}
+	if !known {
+		d := w.only(name, option, role, e)
+		d.Line = line
+		byFile[name] = append(byFile[name], d)
+		r.Definitions = append(r.Definitions, d)
 	}
 }
 
 // only is a definition that only evaluating shows.
 func (w *walk) only(name string, option []string, role role, e *evaluated) *Definition {
-	d := &Definition{File: name, Option: shownOption(option), names: option, Hosts: []string{e.Host}}
+	d := &Definition{File: name, Option: shownOption(option), names: option, Hosts: []string{e.Host}, ofSystem: !e.home}
 	if role == homeRole {
-		d.Class, d.Target, d.Module, d.Standalone = Home, d.Option, w.moduleOf(option), e.home
+		d.Class, d.Target, d.Module = Home, d.Option, w.moduleOf(option)
 		d.Why = "in home-manager's configuration; the syntax does not show it"
 		return d
 	}

@@ -40,9 +40,9 @@ func TestEvaluated(t *testing.T) {
 		"home.nix:1 programs.kitty.enable done > programs.kitty.enable @kitty [me]",
 		"made.nix:0 boot.tmp.useTmpfs system [one]",
 		"made.nix:0 programs.git.enable home > programs.git.enable @git [one]",
-		"made.nix:0 programs.tmux.enable home > programs.tmux.enable @shell [one]",
 		"made.nix:4 networking.hostName system [one two]",
-		"made.nix:5 programs undecided []",
+		"made.nix:5 programs.tmux.enable home > programs.tmux.enable @shell [one]",
+		"part/default.nix:1 services.tlp.enable system [one]",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

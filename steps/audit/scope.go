@@ -228,7 +228,7 @@ func elements(n *nixlang.Node, s *scope, depth int, yield func(*nixlang.Node, *s
 func values(n *nixlang.Node, s *scope, yield func(*nixlang.Node, *scope)) {
 	for _, b := range n.Binds {
 		for _, k := range b.Names {
-			yield(k, s)
+			yield(k, &scope{up: s, file: s.file, with: b.Source})
 		}
 		if b.Value != nil {
 			yield(b.Value, s)

@@ -22,6 +22,7 @@ type found struct {
 	file       *file
 	at         int // byte of the file
 	option     []string
+	below      []string // names that follow option, which is one definition whatever is in it
 	role       role
 	standalone bool // of a home that no system configuration includes
 	value      *nixlang.Node
@@ -307,6 +308,7 @@ func (i *in) bind(option []string, v *nixlang.Node, at, depth int) {
 	}
 	if n := i.whole(i.role, option); n > 0 && n <= len(option) {
 		i.define(option[:n], v, at)
+		i.index[i.key(option[:n], at)].below = option[n:]
 		return
 	}
 	switch v.Kind {
@@ -448,13 +450,18 @@ func called(n *nixlang.Node) string {
 	return name
 }
 
+func (i *in) key(option []string, at int) string {
+	return strings.Join(append(option[:len(option):len(option)], i.scope.file.name, strconv.Itoa(at), string(i.role)), "\x00")
+}
+
 // define notes a definition, once.
 func (i *in) define(option []string, v *nixlang.Node, at int) {
-	key := strings.Join(append(option[:len(option):len(option)], i.scope.file.name, strconv.Itoa(at), string(i.role)), "\x00")
+	key := i.key(option, at)
 	if f := i.index[key]; f != nil {
 		f.standalone = f.standalone && i.standalone
 		return
 	}
-	f := &found{i.scope.file, at, slices.Clone(option), i.role, i.standalone, v, i.scope, i.condition || conditions[called(v)]}
+	f := &found{file: i.scope.file, at: at, option: slices.Clone(option), role: i.role, standalone: i.standalone, value: v, scope: i.scope}
+	f.condition = i.condition || conditions[called(v)]
 	i.index[key], i.found = f, append(i.found, f)
 }

@@ -19,6 +19,7 @@
         networking.hostName = option [ ./made.nix /elsewhere.nix ];
         programs.tmux.enable = option [ ./made.nix ];
         services.unset = option [ ];
+        services.tlp.enable = option [ ./part ];
         home-manager.users = option [ ./made.nix ] // {
           valueMeta.attrs.me.configuration.options.programs.git.enable = option [ ./made.nix ];
         };
