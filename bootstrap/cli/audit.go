@@ -165,9 +165,16 @@ func (s *session) writeDrafts(r *audit.Result, repo, name string) (files []strin
 	if s.io.EUID != s.config.UID {
 		return nil, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the drafts are those of %s", s.config.User)), "run it as that user")
 	}
-	if entries, err := s.view.ReadDir(dir); err == nil && len(entries) > 0 {
-		return nil, refused(errors.New("there is something in it"), "name a new directory: --write DIR")
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	info, err := s.view.Lstat(dir)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is no directory")
+	} else if err == nil {
+		var entries []fs.DirEntry
+		if entries, err = s.view.ReadDir(dir); err == nil && len(entries) > 0 {
+			err = errors.New("there is something in it")
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, refused(err, "name a new directory: --write DIR")
 	}
 	drafts := r.Drafts(repo)

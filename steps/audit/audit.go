@@ -83,10 +83,10 @@ func (t *Tree) walked() *walk {
 	for range 3 {
 		w := &walk{Tree: t, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]*found{}, aliases: aliases}
 		w.collect()
-		if len(w.aliases) == len(aliases) {
+		done := len(w.aliases) == len(aliases)
+		if aliases, t.aliases = w.aliases, w.aliases; done {
 			return w
 		}
-		aliases = w.aliases
 	}
 	w := &walk{Tree: t, table: tables(), seen: map[*file][]reach{}, declared: map[string]*found{}, index: map[string]*found{}, aliases: aliases}
 	w.collect()

@@ -152,7 +152,7 @@ func (t *Tree) merge(all []evaluated, r *Result) {
 		for _, name := range e.Files {
 			name, _, _ = strings.Cut(name, ", via option ")
 			f := t.file(name) // the module system names a directory as it was imported
-			if f == nil || len(option) == 0 || option[0] == "home-manager" && option[1] == "users" {
+			if f == nil || w.container(option) {
 				continue
 			}
 			w.evaluatedIn(r, byFile, f.name, option, role, e)
@@ -164,6 +164,20 @@ func (t *Tree) merge(all []evaluated, r *Result) {
 			d.Standalone = d.Class == Home && !d.ofSystem
 		}
 	}
+}
+
+// container reports whether an option only has others in it, which are told themselves:
+// one that modules are in, or another name of one; or it is none that is set by hand.
+func (w *walk) container(option []string) bool {
+	if len(option) == 0 || option[0] == "warnings" || option[0] == "assertions" {
+		return true
+	}
+	for _, e := range w.entries {
+		if len(option) < len(e.pattern) && within(option, e.pattern[:len(option)]) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(w.Tree.aliases, func(a alias) bool { return within(option, a.from) })
 }
 
 // evaluatedIn notes that a host defines option in a file.

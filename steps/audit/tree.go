@@ -27,6 +27,7 @@ type Tree struct {
 	Root     string
 	files    map[string]*file // the .nix files, by their names from Root on
 	names    []string         // all files
+	aliases  []alias          // found by the audit
 	Problems []Problem        // files that could not be read, and those that are no Nix
 }
 

@@ -208,7 +208,7 @@ func (i *in) set(prefix []string, n *nixlang.Node, depth int) {
 	}
 	for _, b := range n.Binds {
 		for _, k := range b.Names {
-			if name, ok := k.Static(); ok && !(len(prefix) == 0 && special[name]) {
+			if name, ok := k.Static(); ok && (len(prefix) > 0 || !special[name]) {
 				i.define(append(slices.Clip(prefix), name), k, b.From)
 			}
 		}

@@ -212,12 +212,11 @@ func static(n *Node) (string, bool) {
 
 // set is bindings merged as Nix merges them.
 type set struct {
-	plain          map[string]any // *set with its rec, or string
-	rec            bool
-	inherits       []string
-	from           [][2]string
-	dynamic        []string
-	dynamicBinding []*Node
+	plain    map[string]any // *set with its rec, or string
+	rec      bool
+	inherits []string
+	from     [][2]string
+	dynamic  []string
 }
 
 func (s shown) binds(binds []Bind) string {
