@@ -15,8 +15,10 @@ import (
 // (modules; in tests any package may import more). See ARCHITECTURE.md.
 var may = map[string]struct{ ours, others []string }{
 	"":                           {ours: []string{"bootstrap/cli"}},
-	"bootstrap/cli":              {ours: []string{"bootstrap", "bootstrap/host", "bootstrap/host/kdbx", "bootstrap/host/keyring", "bootstrap/host/secret", "bootstrap/report", "distro", "steps", "steps/home", "embed"}, others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/pelletier/go-toml/v2"}},
+	"bootstrap/cli":              {ours: []string{"bootstrap", "bootstrap/host", "bootstrap/host/kdbx", "bootstrap/host/keyring", "bootstrap/host/secret", "bootstrap/report", "distro", "embed", "steps", "steps/audit", "steps/home"}, others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/pelletier/go-toml/v2"}},
 	"steps":                      {ours: []string{"bootstrap", "bootstrap/host", "distro", "embed", "steps/home"}, others: []string{"github.com/pelletier/go-toml/v2"}},
+	"steps/audit":                {ours: []string{"bootstrap", "bootstrap/host", "embed", "steps/audit/nixlang"}},
+	"steps/audit/nixlang":        {},
 	"steps/home":                 {ours: []string{"bootstrap", "bootstrap/host"}, others: []string{"github.com/rogpeppe/go-internal/diff"}},
 	"bootstrap/report":           {ours: []string{"bootstrap"}, others: []string{"github.com/sirupsen/logrus", "github.com/schollz/progressbar/v3"}},
 	"bootstrap":                  {ours: []string{"bootstrap/host"}},
@@ -45,6 +47,8 @@ var pure = map[string][]string{
 	"bootstrap":           {"os", "net"},
 	"bootstrap/report":    {"os", "net", "syscall"},
 	"steps":               {"os"},
+	"steps/audit":         {"os", "net", "syscall"},
+	"steps/audit/nixlang": {"os", "net", "syscall"},
 	"steps/home":          {"os"},
 	"distro":              {"os", "net", "syscall"},
 	"embed":               {"os", "net", "syscall"},
