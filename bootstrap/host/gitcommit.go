@@ -98,7 +98,7 @@ func (r *gitRepo) commit(ctx context.Context, c Commit) error {
 	if branch == "" {
 		return ErrDetached
 	}
-	files, err := r.tree(from)
+	files, err := r.committable(from, c)
 	if err != nil {
 		return err
 	}
@@ -133,6 +133,27 @@ func (r *gitRepo) commit(ctx context.Context, c Commit) error {
 		return err
 	}
 	return checkout.apply(func() error { return r.moveBranch(plumbing.NewBranchReferenceName(branch), from, to) })
+}
+
+// committable is the tree of HEAD's commit, if what is to be committed loses nothing.
+// It is looked at again when it is checked out; this is before anything is written.
+func (r *gitRepo) committable(head plumbing.Hash, c Commit) (map[string]gitEntry, error) {
+	clean, err := planCheckout(r, head, head, func(string) {})
+	if err != nil {
+		return nil, err
+	}
+	clean.unlock()
+	files, err := r.tree(head)
+	var inTheWay []string
+	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
+		if _, tracked := files[name]; !tracked && exists(filepath.Join(r.dir, name)) {
+			inTheWay = append(inTheWay, name)
+		}
+	}
+	if len(inTheWay) > 0 {
+		return nil, &CollisionError{Dir: r.dir, Files: inTheWay}
+	}
+	return files, err
 }
 
 // put stores one object.

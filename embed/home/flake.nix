@@ -43,11 +43,14 @@
       # known before that is read:
       #   system = "aarch64-linux";          its processor
       #   user.username = "other";           another login there
-      #   user.home = "/var/home/mitsio";    a home that is not /home/LOGIN
+      #   user.home = "/var/home/LOGIN";     a home that is not /home/LOGIN
       #   modules = [ ./more.nix ];          more than its file
       hosts = {
         shoshin.system = "x86_64-linux";
-        kinoite.system = "x86_64-linux";
+        kinoite = {
+          system = "x86_64-linux";
+          user.home = "/var/home/mitsio";
+        };
         wsl-workspace.system = "x86_64-linux";
       };
 
