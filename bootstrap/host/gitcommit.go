@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"golang.org/x/sys/unix"
 )
 
@@ -103,13 +101,7 @@ func (r *gitRepo) commit(ctx context.Context, c Commit) error {
 		return err
 	}
 	for name, data := range c.Files {
-		hash, err := r.put(plumbing.BlobObject, func(o plumbing.EncodedObject) error {
-			w, err := o.Writer()
-			if err == nil {
-				_, err = w.Write(data)
-			}
-			return cmp.Or(err, w.Close())
-		})
+		hash, err := r.put(plumbing.BlobObject, data)
 		if err != nil {
 			return err
 		}
@@ -119,12 +111,13 @@ func (r *gitRepo) commit(ctx context.Context, c Commit) error {
 	if err != nil {
 		return err
 	}
-	who := object.Signature{Name: c.Name, Email: c.Email, When: c.When}
-	made := &object.Commit{Author: who, Committer: who, Message: c.Message + "\n", TreeHash: tree}
+	text := fmt.Sprintf("tree %s\n", tree)
 	if !from.IsZero() {
-		made.ParentHashes = []plumbing.Hash{from}
+		text += fmt.Sprintf("parent %s\n", from)
 	}
-	to, err := r.put(plumbing.CommitObject, made.Encode)
+	who := fmt.Sprintf("%s <%s> %d %s", identity(c.Name), identity(c.Email), c.When.Unix(), c.When.Format("-0700"))
+	text += fmt.Sprintf("author %s\ncommitter %[1]s\n\n%s\n", who, c.Message)
+	to, err := r.put(plumbing.CommitObject, []byte(text))
 	if err != nil {
 		return err
 	}
@@ -156,11 +149,21 @@ func (r *gitRepo) committable(head plumbing.Hash, c Commit) (map[string]gitEntry
 	return files, err
 }
 
+// identity is a name or an address as a commit can have it.
+func identity(s string) string { return strings.NewReplacer("<", "", ">", "", "\n", " ").Replace(s) }
+
 // put stores one object.
-func (r *gitRepo) put(kind plumbing.ObjectType, encode func(plumbing.EncodedObject) error) (plumbing.Hash, error) {
+func (r *gitRepo) put(kind plumbing.ObjectType, data []byte) (plumbing.Hash, error) {
 	o := r.store.NewEncodedObject()
 	o.SetType(kind)
-	if err := encode(o); err != nil {
+	w, err := o.Writer()
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	if _, err := w.Write(data); err != nil {
+		return plumbing.ZeroHash, err
+	}
+	if err := w.Close(); err != nil {
 		return plumbing.ZeroHash, err
 	}
 	return r.store.SetEncodedObject(o)
@@ -168,36 +171,32 @@ func (r *gitRepo) put(kind plumbing.ObjectType, encode func(plumbing.EncodedObje
 
 // putTree stores the trees of the files below a directory, whose name ends in a slash or is empty.
 func (r *gitRepo) putTree(files map[string]gitEntry, dir string) (plumbing.Hash, error) {
-	entries := map[string]object.TreeEntry{}
+	entries := map[string]gitEntry{} // by the name that git sorts by: a directory's ends in a slash
 	for name, e := range files {
 		rest, ok := strings.CutPrefix(name, dir)
+		base, _, isDir := strings.Cut(rest, "/")
 		if !ok {
 			continue
 		}
-		base, _, isDir := strings.Cut(rest, "/")
-		if _, known := entries[base]; known {
-			continue
-		}
-		entry := object.TreeEntry{Name: base, Mode: e.mode, Hash: e.hash}
 		if isDir {
-			hash, err := r.putTree(files, path.Join(dir, base)+"/")
+			base, e = base+"/", entries[base+"/"]
+		}
+		if isDir && e.hash.IsZero() {
+			hash, err := r.putTree(files, dir+base)
 			if err != nil {
 				return hash, err
 			}
-			entry.Mode, entry.Hash = filemode.Dir, hash
+			e = gitEntry{filemode.Dir, hash}
 		}
-		entries[base] = entry
+		entries[base] = e
 	}
-	sorted := slices.SortedFunc(maps.Values(entries), func(a, b object.TreeEntry) int { return strings.Compare(sortName(a), sortName(b)) })
-	return r.put(plumbing.TreeObject, (&object.Tree{Entries: sorted}).Encode)
-}
-
-// sortName is by what git sorts: a directory's name as if it ended in a slash.
-func sortName(e object.TreeEntry) string {
-	if e.Mode == filemode.Dir {
-		return e.Name + "/"
+	var data []byte
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		e := entries[name]
+		data = fmt.Appendf(data, "%o %s\x00", uint32(e.mode), strings.TrimSuffix(name, "/"))
+		data = append(data, e.hash[:]...)
 	}
-	return e.Name
+	return r.put(plumbing.TreeObject, data)
 }
 
 // InitRepo is InitRepo of the directory dir of this host.
