@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,7 +43,8 @@ type session struct {
 	config steps.Config
 	view   host.Real // looks as whoever started the program
 	flags  *pflag.FlagSet
-	from   map[string]string // setting: the variable or file that has it; no key: the command line
+	from   map[string]string                                      // setting: the variable or file that has it; no key: the command line
+	offer  func(ctx context.Context) (homeRepo string, err error) // asks for one when none is known; optional
 }
 
 // addFlags declares the flags that are settings too. Each has an environment
@@ -121,6 +123,11 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if s.config.HomeRepo == "" {
 		s.config.HomeRepo = steps.LastRepo(files, s.config)
 	}
+	if s.config.HomeRepo == "" && s.offer != nil {
+		if s.config.HomeRepo, err = s.offer(cmd.Context()); err != nil {
+			return err
+		}
+	}
 	if s.config.Dotfiles == "" {
 		s.config.Dotfiles = steps.LastDotfiles(files, s.config)
 	}
@@ -138,7 +145,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		}
 	} else if needRepo {
 		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
-			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
+			"name one: movein apply https://example.org/you/home.git; write one: movein init; or try: movein apply starter")
 	}
 	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight)}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache

@@ -58,7 +58,7 @@ func (s *session) init(cmd *cobra.Command, args []string, o initOptions) error {
 	if err := s.own(cmd); err != nil {
 		return err
 	}
-	dir := filepath.Join(s.config.ConfigHome, "home-manager")
+	dir := s.usualDir()
 	if len(args) > 0 {
 		dir = args[0]
 		if rest, ok := strings.CutPrefix(dir, "~/"); ok {
@@ -74,6 +74,9 @@ func (s *session) init(cmd *cobra.Command, args []string, o initOptions) error {
 	}
 	return s.newHome(cmd, dir, o)
 }
+
+// usualDir is where home-manager looks for a flake.
+func (s *session) usualDir() string { return filepath.Join(s.config.ConfigHome, "home-manager") }
 
 // newHome writes the home repo, and the dotfiles.
 func (s *session) newHome(cmd *cobra.Command, dir string, o initOptions) error {
@@ -121,7 +124,11 @@ func (s *session) newHome(cmd *cobra.Command, dir string, o initOptions) error {
 			return err
 		}
 	}
-	s.say("\nWhat this host has is said in %s; see also README.md there.\nLook: movein plan %s\nMove in: movein apply %[2]s", filepath.Join(dir, "hosts", name+".nix"), shell(dir))
+	repo := " " + shell(dir)
+	if dir == s.usualDir() {
+		repo = "" // it is found there
+	}
+	s.say("\nWhat is different on this host is said in %s; more in README.md there.\nLook: movein plan%s\nMove in: movein apply%[2]s", filepath.Join(dir, "hosts", name+".nix"), repo)
 	return nil
 }
 

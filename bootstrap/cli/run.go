@@ -30,13 +30,16 @@ home. It can be run again at any time: it does what is missing, mends what is
 broken, and does nothing when there is nothing to do.
 
 HOME_REPO is a git URL, an ssh address, a directory, or "starter", a tiny built-in
-home to try movein with. Later runs remember it.`,
+home to try movein with. Later runs remember it. On a terminal the first run asks for it.`,
 		Example: `  movein apply starter
   movein apply https://example.org/you/home.git --dotfiles https://example.org/you/dotfiles.git
   movein apply --only nix-daemon
   sudo movein apply --user you`,
 		Args: oneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return s.apply(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.offer = s.offerHome
+			return s.apply(cmd, args)
+		},
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
