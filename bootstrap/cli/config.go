@@ -84,7 +84,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 
 // notSettings are flags without a key in movein.toml.
 var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge",
-	"name", "email", "add-host", "platform", "system", "merge", "lock"}
+	"name", "email", "add-host", "platform", "system", "merge", "lock", "as"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs.

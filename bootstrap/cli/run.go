@@ -48,23 +48,28 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 }
 
 func newPlan(io IO) *cobra.Command {
-	s := &session{io: io, opt: options{dryRun: true}}
+	s, as := &session{io: io, opt: options{dryRun: true}}, ""
 	cmd := &cobra.Command{
 		Use:   "plan [HOME_REPO]",
 		Short: "What apply would change, step by step, and nothing is changed",
 		Example: `  movein plan starter
   movein plan --detailed-exitcode     exit 2 if there is something to do
-  movein plan --list                  the steps, in order`,
+  movein plan --list                  the steps, in order
+  movein plan --as kinoite            what would be different on another kind of host`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s.opt.list {
 				return s.listSteps(cmd, args)
+			}
+			if as != "" {
+				return s.planAs(cmd, args, as)
 			}
 			return s.apply(cmd, args)
 		},
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
+	cmd.Flags().StringVar(&as, "as", "", "compare the home on a host of this kind with the one here: `"+strings.Join(steps.Kinds, "|")+"`")
 	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")
 	s.completions(cmd)
 	return cmd
