@@ -1,5 +1,6 @@
-// Package embed holds the files that movein carries inside: the starter home,
-// the installer script and the digests of the Nix releases it may install.
+// Package embed holds the files that movein carries inside: the starter home, the
+// home repo and dotfiles to begin with, the installer script and the digests of the
+// Nix releases it may install.
 //
 // It only hands them out. Who writes them to a host decides where and with
 // which mode.
@@ -35,13 +36,7 @@ const DefaultNix = "2.34.7"
 // hostname, and has one configuration, homeConfigurations."USER@HOSTNAME". And
 // its directory is to be named as a "path:" flake, since in a Git repository
 // Nix sees only tracked files. None of the files needs to be executable.
-func Starter() fs.FS {
-	files, err := fs.Sub(starter, "starter")
-	if err != nil {
-		panic("embed: " + err.Error()) // only for a malformed name
-	}
-	return files
-}
+func Starter() fs.FS { return below(starter, "starter") }
 
 // InstallScript returns install.sh, which downloads a release of movein,
 // checks it and runs it. The caller may change the bytes.

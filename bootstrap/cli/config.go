@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,7 +57,8 @@ type session struct {
 	wanted     bool         // this is that half, and the user has said how it is opened
 	other      secret.Giver // the half that has the terminal
 	flags      *pflag.FlagSet
-	from       map[string]string // setting: the variable or file that has it; no key: the command line
+	from       map[string]string                                      // setting: the variable or file that has it; no key: the command line
+	offer      func(ctx context.Context) (homeRepo string, err error) // asks for one when none is known; optional
 }
 
 // addFlags declares the flags that are settings too. Each has an environment
@@ -106,7 +108,13 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "token-fd", "accept-new", "newline", "markdown", "source", "evaluate-host", "against", "write"}
+var notSettings = []string{
+	"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "newline", "as",
+	"keep", "older-than", "all", "home", "purge",
+	"password-fd", "token-fd", "accept-new",
+	"markdown", "source", "evaluate-host", "against", "write",
+	"name", "email", "add-host", "platform", "system", "merge", "lock",
+}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
@@ -146,6 +154,11 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if s.config.HomeRepo == "" {
 		s.config.HomeRepo = steps.LastRepo(files, s.config)
 	}
+	if s.config.HomeRepo == "" && s.offer != nil {
+		if s.config.HomeRepo, err = s.offer(cmd.Context()); err != nil {
+			return err
+		}
+	}
 	if s.config.Dotfiles == "" {
 		s.config.Dotfiles = steps.LastDotfiles(files, s.config)
 	}
@@ -163,7 +176,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		}
 	} else if needRepo {
 		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
-			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
+			"name one: movein apply https://example.org/you/home.git; write one: movein init; or try: movein apply starter")
 	}
 	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
 	if s.io.EUID == s.config.UID {

@@ -30,13 +30,16 @@ home. It can be run again at any time: it does what is missing, mends what is
 broken, and does nothing when there is nothing to do.
 
 HOME_REPO is a git URL, an ssh address, a directory, or "starter", a tiny built-in
-home to try movein with. Later runs remember it.`,
+home to try movein with. Later runs remember it. On a terminal the first run asks for it.`,
 		Example: `  movein apply starter
   movein apply https://example.org/you/home.git --dotfiles https://example.org/you/dotfiles.git
   movein apply --only nix-daemon
   sudo movein apply --user you`,
 		Args: oneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return s.apply(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.offer = s.offerHome
+			return s.apply(cmd, args)
+		},
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
@@ -45,23 +48,28 @@ home to try movein with. Later runs remember it.`,
 }
 
 func newPlan(io IO) *cobra.Command {
-	s := &session{io: io, opt: options{dryRun: true}}
+	s, as := &session{io: io, opt: options{dryRun: true}}, ""
 	cmd := &cobra.Command{
 		Use:   "plan [HOME_REPO]",
 		Short: "What apply would change, step by step, and nothing is changed",
 		Example: `  movein plan starter
   movein plan --detailed-exitcode     exit 2 if there is something to do
-  movein plan --list                  the steps, in order`,
+  movein plan --list                  the steps, in order
+  movein plan --as kinoite            what would be different on another kind of host`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s.opt.list {
 				return s.listSteps(cmd, args)
+			}
+			if as != "" {
+				return s.planAs(cmd, args, as)
 			}
 			return s.apply(cmd, args)
 		},
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
+	cmd.Flags().StringVar(&as, "as", "", "compare the home on a host of this kind with the one here: `"+strings.Join(steps.Kinds, "|")+"`")
 	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")
 	s.completions(cmd)
 	return cmd
