@@ -389,7 +389,7 @@ func TestJournalFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `{"version":1,"steps":{"a":{"status":"waiting","time":"2000-01-01T00:00:02Z",` +
-			`"change":[{"verb":"write","target":"/made-a","reason":"is missing"}],"reason":"a mount needs it","boot_id":"boot-1"}}}`
+			`"change":[{"verb":"write","target":"/made-a","reason":"is missing"}],"hint":"reboot","reason":"a mount needs it","hint":"reboot","boot_id":"boot-1"}}}`
 		var got, wanted any
 		if json.Unmarshal(data, &got) != nil || json.Unmarshal([]byte(want), &wanted) != nil {
 			t.Fatalf("no JSON: %s", data)
