@@ -42,6 +42,10 @@ type Config struct {
 	ChezmoiURL     string         `json:"chezmoi_url"`       // a mirror's base URL, or a .tar.gz's
 	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
 
+	Only   []string `json:"only,omitempty"`   // steps to do, for a run that goes on after a restart
+	Skip   []string `json:"skip,omitempty"`   // steps to pass over, for the same
+	Reboot bool     `json:"reboot,omitempty"` // the host is restarted if a step waits for that
+
 	Verify  []Check  `json:"verify,omitempty"`
 	Diff    bool     `json:"diff,omitempty"`  // a plan shows what changes in files
 	Run     string   `json:"run"`             // what is done: "apply", "rollback"; for the backups

@@ -81,7 +81,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge"}
+var notSettings = []string{"help", "config", "dry-run", "reboot", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs.
@@ -145,6 +145,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.view = s.rootHost()
 	}
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
+	s.config.Only, s.config.Skip = s.opt.only, s.opt.skip
 	return s.check(cmd)
 }
 
