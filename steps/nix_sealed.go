@@ -255,7 +255,7 @@ func (s nixMount) unseal(ctx context.Context, h host.Host) error {
 	}
 	if d := o.list[o.booted]; !d.Pinned {
 		o.Pinned = d.ID
-		if err := o.asked.write(h); err != nil { // before it is done: a pin is not ours unless we know
+		if err := o.write(h); err != nil { // before it is done: a pin is not ours unless we know
 			return err
 		}
 		if _, err := h.Run(ctx, host.Cmd{Args: []string{"ostree", "admin", "pin", fmt.Sprint(o.booted)}}); err != nil {
@@ -270,7 +270,7 @@ func (s nixMount) unseal(ctx context.Context, h host.Host) error {
 		return err
 	}
 	o.ID, o.Boot = list[0].ID, h.BootID()
-	if err := o.asked.write(h); err != nil {
+	if err := o.write(h); err != nil {
 		return err
 	}
 	if _, err := h.LookPath("bootc"); err == nil {

@@ -65,7 +65,7 @@ fresh() {
 	host put "$MOVEIN" /var/tmp/movein
 	root 'set -e
 		chmod 755 /var/tmp/movein
-		printf "[Unit]\nBefore=network-online.target\n[Service]\nExecStartPre=/bin/rm -f /var/lab/state/ready\nExecStart=/var/lab/mirror serve --root /var/lab/tree --state /var/lab/state --ca /var/lab/ca\n[Install]\nWantedBy=multi-user.target\n" >/etc/systemd/system/lab-mirror.service
+		printf "[Unit]\nBefore=network-online.target\n[Service]\nExecStartPre=/bin/rm -f /var/lab/state/ready\nExecStart=/var/lab/mirror serve --root /var/lab/tree --state /var/lab/state\n[Install]\nWantedBy=multi-user.target\n" >/etc/systemd/system/lab-mirror.service
 		systemctl --quiet enable --now lab-mirror.service
 		for i in $(seq 100); do [ -e /var/lab/state/ready ] && break; sleep 0.2; done
 		printf "127.0.0.1 localhost\n127.0.0.1 lab-mirror %s\n" "$(cat /var/lab/state/names)" >>/etc/hosts
@@ -92,7 +92,7 @@ mkdir -p "$TMP/lab/tree/releases.nixos.org/nix"
 cp -r "$NIX" "$TMP/lab/tree/releases.nixos.org/nix/"
 cp -r "$HOSTLAB_WORK/mirror/github.com" "$TMP/lab/tree/"
 rm -rf "$TMP/lab/tree/github.com/twpayne"
-cp -r "$HOSTLAB_WORK/ca" "$HOSTLAB_WORK/bin/mirror" "$TMP/lab/"
+cp "$HOSTLAB_WORK/bin/mirror" "$TMP/lab/"
 
 note "a fresh host"
 fresh
