@@ -234,6 +234,9 @@ func TestASettingThatHasNoEffectIsTriedTheOtherWayAndThenExplained(t *testing.T)
 	a.asks(t, roomAtNextBoot)
 	a.reboot(0)
 	a.asks(t, "by [root] transient")
+	if conf := a.initramfs[a.list[0].ID]; !strings.HasSuffix(conf, "[root]\ntransient = true\n") {
+		t.Errorf("in the initramfs is %s", conf)
+	}
 	a.reboot(0)
 	before := a.Tree("/etc", "/var")
 	_, err := plan(t, a.Host, a.step())
@@ -301,7 +304,7 @@ func TestDamageToTheMountIsRepaired(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			converges(t, a.Host, a.step())
 			a.reboot(0)
-			if mountedOn(a, "/nix") == "" || !strings.Contains(a.initramfs[a.list[0].ID], "[root]\ntransient-ro = true\n") {
+			if mountedOn(a, "/nix") == "" || a.initramfs[a.list[0].ID] != a.Text(ownRootConf) || !strings.HasSuffix(a.Text(ownRootConf), "[root]\ntransient-ro = true\n") {
 				t.Error("the next boot has no /nix")
 			}
 		})
