@@ -42,9 +42,13 @@ type Config struct {
 	ChezmoiURL     string         `json:"chezmoi_url"`       // a mirror's base URL, or a .tar.gz's
 	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
 
-	Only   []string `json:"only,omitempty"`   // steps to do, for a run that goes on after a restart
-	Skip   []string `json:"skip,omitempty"`   // steps to pass over, for the same
-	Reboot bool     `json:"reboot,omitempty"` // the host is restarted if a step waits for that
+	Reboot   bool              `json:"reboot,omitempty"`   // the host is restarted if a step waits for that
+	Settings map[string]string `json:"settings,omitempty"` // by name, as they were given, for the run that goes on then
+
+	Secrets map[string]SecretEntry `json:"secrets,omitempty"` // the map: where they are, not what
+
+	RuntimeDir string `json:"-"` // movein's directory in memory, for this user alone; "": there is none
+	Shims      string `json:"-"` // directory with movein and keepassxc-cli for chezmoi, while the vault is open in this process
 
 	Verify  []Check  `json:"verify,omitempty"`
 	Diff    bool     `json:"diff,omitempty"`  // a plan shows what changes in files

@@ -22,7 +22,7 @@ func restartHost(t *testing.T) (*hosttest.Host, Restart) {
 	})
 	h.On("systemctl daemon-reload", hosttest.Says(""))
 	c := testConfig()
-	c.HomeRepo, c.Only = "https://ann:token@example.org/home.git", []string{"nix-daemon"}
+	c.HomeRepo, c.Settings = "https://ann:token@example.org/home.git", map[string]string{"only": "nix-daemon"}
 	return h, Restart{testFacts(), c}
 }
 
@@ -30,7 +30,7 @@ func TestARestartLeavesAUnitThatGoesOn(t *testing.T) {
 	h, s := restartHost(t)
 	converges(t, h, s)
 	r, err := ReadResume(h)
-	if err != nil || r.Boot != "boot-1" || r.Config.HomeRepo != s.Config.HomeRepo || r.Config.Only[0] != "nix-daemon" {
+	if err != nil || r.Boot != "boot-1" || r.Config.HomeRepo != s.Config.HomeRepo || r.Config.Settings["only"] != "nix-daemon" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if tree := h.Tree(resumeFile); !strings.HasPrefix(tree, "-rw------- ") {

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -46,8 +49,9 @@ func (s *session) resume(cmd *cobra.Command) error {
 	if err := r.Begin(real); err != nil {
 		return err
 	}
-	s.config = r.Config
-	s.opt.yes, s.opt.only, s.opt.skip = true, r.Config.Only, r.Config.Skip
+	if err := s.takeUp(r.Config); err != nil {
+		return errors.Join(err, r.End(real))
+	}
 	s.facts, err = distro.Detect(s.io.fs())
 	s.view.Cache, s.view.Sight = rootCache, new(host.Sight)
 	s.view = s.rootHost()
@@ -57,18 +61,50 @@ func (s *session) resume(cmd *cobra.Command) error {
 
 // resumed settles what becomes of a run that was gone on with and ended with err.
 func (s *session) resumed(ctx context.Context, real host.Real, r steps.Resume, err error) error {
-	code := bootstrap.ExitOK
+	code, login := bootstrap.ExitOK, !r.Login && r.Config.UID != 0
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		code = int(status)
 	}
-	switch code {
-	case bootstrap.ExitReboot, bootstrap.ExitInterrupted: // it goes on at the next boot
+	switch {
+	case code == bootstrap.ExitReboot || code == bootstrap.ExitInterrupted: // it goes on at the next boot
 		return nil
-	case bootstrap.ExitUnreachable, bootstrap.ExitPermission:
-		if !r.Login && r.Config.UID != 0 {
-			fmt.Fprintf(s.io.Err, "movein: once more when %s logs in\n", r.Config.User)
-			return r.AwaitLogin(ctx, real)
-		}
+	case login && (code == bootstrap.ExitUnreachable || code == bootstrap.ExitPermission || code == bootstrap.ExitOK && len(steps.Skipped(s.view)) > 0):
+		fmt.Fprintf(s.io.Err, "movein: once more when %s logs in\n", r.Config.User)
+		return r.AwaitLogin(ctx, real)
 	}
 	return r.End(real)
+}
+
+// notResumed are settings that concern who looked on, and a run that goes on has nobody.
+var notResumed = []string{"json", "no-progress", "yes", "user"}
+
+// settings are those that were given, in whatever way, as flags take them.
+func (s *session) settings() map[string]string {
+	given := map[string]string{}
+	s.flags.Visit(func(f *pflag.Flag) {
+		if slices.Contains(notSettings, f.Name) || slices.Contains(notResumed, f.Name) {
+			return
+		}
+		given[f.Name] = f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			given[f.Name] = strings.Join(list.GetSlice(), ",")
+		}
+		if file, err := s.io.abs(f.Value.String()); err == nil && slices.Contains([]string{"log-file", "password-file", "key-file"}, f.Name) {
+			given[f.Name] = file // the run that goes on is elsewhere
+		}
+	})
+	return given
+}
+
+// takeUp makes the session one with these settings, and nobody to ask.
+func (s *session) takeUp(c steps.Config) error {
+	s.flags = pflag.NewFlagSet(resumeCommand, pflag.ContinueOnError)
+	s.addFlags(s.flags)
+	for name, value := range c.Settings {
+		if err := s.flags.Set(name, value); err != nil {
+			return bootstrap.Hint(fmt.Errorf("reading what to go on with: %w", err), "run the same command again as yourself: movein apply")
+		}
+	}
+	s.config, s.opt.yes = c, true
+	return nil
 }
