@@ -42,6 +42,9 @@ type Config struct {
 	ChezmoiURL     string         `json:"chezmoi_url"`       // a mirror's base URL, or a .tar.gz's
 	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
 
+	Reboot   bool              `json:"reboot,omitempty"`   // the host is restarted if a step waits for that
+	Settings map[string]string `json:"settings,omitempty"` // by name, as they were given, for the run that goes on then
+
 	Secrets map[string]SecretEntry `json:"secrets,omitempty"` // the map: where they are, not what
 
 	RuntimeDir string `json:"-"` // movein's directory in memory, for this user alone; "": there is none

@@ -77,13 +77,17 @@ func (d doctor) root(context.Context) Finding {
 	if !d.f.OSTree && !d.f.ReadOnlyRoot || exists(d.v, "/nix") {
 		return Finding{}
 	}
-	return Finding{"root", Bad, "the root file system is read-only and has no /nix", "Nix needs its store at /nix", "use an image that has an empty directory /nix"}
+	return Finding{"root", Bad, "the root file system is read-only and has no /nix", "Nix needs its store at /nix", "movein apply --only nix-mount"}
 }
 
 func (d doctor) disk(context.Context) Finding {
 	worst := Finding{Name: "disk", Verdict: Good}
 	var said []string
-	for _, dir := range []string{"/nix", d.c.Home} {
+	store := "/nix"
+	if needsMount(d.f) && mountedOn(d.v, store) == "" {
+		store = storeHome(d.v)
+	}
+	for _, dir := range []string{store, d.c.Home} {
 		free, err := d.v.Free(dir)
 		if err != nil {
 			return Finding{"disk", Warning, err.Error(), "", ""}

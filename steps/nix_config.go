@@ -34,6 +34,15 @@ const ownConfText = ownMark + `. Your own settings go into nix.conf: what stands
 extra-experimental-features = nix-command flakes
 `
 
+// text is what ownConf is to be. Where files have labels, equal ones are not made one: they
+// may need different ones.
+func (s nixConfig) text() string {
+	if usesSELinux(s.f) {
+		return ownConfText + "auto-optimise-store = false\n"
+	}
+	return ownConfText
+}
+
 // profileHookText puts Nix into the PATH of login shells. It is harmless when /nix is not mounted.
 const profileHookText = ownMark + `: Nix for login shells.
 if [ -e ` + defaultProfile + `/etc/profile.d/nix-daemon.sh ]; then
@@ -50,7 +59,7 @@ func (s nixConfig) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 		return nil, bootstrap.Skip("NixOS writes nix.conf itself; flakes are turned on for what movein runs")
 	}
 	var change bootstrap.Change
-	if readText(v, ownConf) != ownConfText {
+	if readText(v, ownConf) != s.text() {
 		change = append(change, write(v, ownConf))
 	}
 	conf := s.including(ctx, v)
@@ -87,8 +96,8 @@ func (s nixConfig) hooks(v host.View) bool {
 }
 
 func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
-	if readText(h, ownConf) != ownConfText {
-		if err := writeOwned(h, ownConf, ownConfText, 0o644); err != nil {
+	if readText(h, ownConf) != s.text() {
+		if err := writeOwned(h, ownConf, s.text(), 0o644); err != nil {
 			return err
 		}
 	}

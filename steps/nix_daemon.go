@@ -27,7 +27,7 @@ const (
 )
 
 func (nixDaemon) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "nix-daemon", Title: "Nix daemon", Needs: []string{"nix-install", "nix-config"}, As: bootstrap.Root, Exclusive: "nix-store"}
+	return bootstrap.Info{Name: "nix-daemon", Title: "Nix daemon", Needs: []string{"nix-install", "nix-config", "selinux"}, As: bootstrap.Root, Exclusive: "nix-store"}
 }
 
 func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {

@@ -67,10 +67,14 @@ func (s preflight) space(ctx context.Context, v host.View) error {
 	if detectNix(ctx, v, s.f, s.c).Kind != nixNone || s.c.NixSource == "distro" {
 		return nil
 	}
+	store := "/nix"
+	if needsMount(s.f) && mountedOn(v, store) == "" {
+		store = storeHome(v)
+	}
 	for _, need := range []struct {
 		dir   string
 		bytes int64
-	}{{"/nix", nixNeeds}, {s.c.Cache(), cacheNeeds}} {
+	}{{store, nixNeeds}, {s.c.Cache(), cacheNeeds}} {
 		free, err := v.Free(need.dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -14,8 +14,10 @@ func All(f distro.Facts, c Config) []bootstrap.Step {
 		nixFetch{f, c},     // the Nix release, into the user's cache
 		homeRepo{f, c},     // the home-manager flake: clone, starter or the user's directory
 		dotfilesRepo{c},    // the chezmoi source: clone
+		nixMount{f, c},     // where the root file system has no room: /nix, from below /var
 		nixInstall{f, c},   // Nix: install, adopt, repair
 		nixConfig{f, c},    // our keys in our file, included by nix.conf
+		selinux{f, c},      // the file contexts of Nix, and its labels
 		nixDaemon{f, c},    // units and a daemon that answers
 		homeBuild{f, c},    // the generation of the configuration for this user and host
 		chezmoiFetch{f, c}, // chezmoi, if there are dotfiles and neither the home nor the host has one

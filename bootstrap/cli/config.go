@@ -109,7 +109,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 
 // notSettings are flags without a key in movein.toml.
 var notSettings = []string{
-	"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "newline", "as",
+	"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "newline", "as", "reboot",
 	"keep", "older-than", "all", "home", "purge",
 	"password-fd", "token-fd", "accept-new",
 	"markdown", "source", "evaluate-host", "against", "write",
@@ -187,6 +187,9 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.view = s.rootHost()
 	}
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
+	if s.config.Reboot {
+		s.config.Settings = s.settings()
+	}
 	return errors.Join(s.check(cmd), s.readToken())
 }
 

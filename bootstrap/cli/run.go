@@ -43,6 +43,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
+	cmd.Flags().BoolVar(&s.config.Reboot, "reboot", false, "restart the host if a step needs that, and go on by itself then")
 	s.completions(cmd)
 	return cmd
 }
@@ -169,10 +170,16 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	}
 	defer halves.close()
 	s.lookAhead(ctx, g)
-	return bootstrap.Run(ctx, g, sink, bootstrap.Options{
+	out = bootstrap.Run(ctx, g, sink, bootstrap.Options{
 		DryRun: s.opt.dryRun, Skip: s.opt.skip, Jobs: s.opt.jobs,
 		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view, Touched: s.view.Sight.Over,
-	}), nil
+	})
+	if sum := s.summary(ctx, out, nil); sum.ExitCode == bootstrap.ExitReboot && s.config.Reboot && !s.opt.dryRun {
+		e := halves.root.Do(ctx, steps.Restart{Facts: s.facts, Config: s.config}, false, sink)
+		sink(e)
+		out.Steps = append(out.Steps, e)
+	}
+	return out, nil
 }
 
 // lookAhead has the remotes asked while root's steps are looked at. What the
@@ -207,6 +214,7 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		switch e.Status {
 		case bootstrap.Changed:
 			sum.Changed = true
+			sum.Resumes = sum.Resumes || e.Step == steps.Restart{}.Info().Name
 		case bootstrap.Failed:
 			sum.Failed = append(sum.Failed, e.Step)
 			if sum.ExitCode == 0 {

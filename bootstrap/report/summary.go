@@ -127,6 +127,10 @@ func (t *text) verdict(e bootstrap.Event, sum bootstrap.Summary, n map[bootstrap
 		return t.planned(took, n)
 	case sum.RebootRequired:
 		held := n[bootstrap.Waiting] + n[bootstrap.Blocked]
+		if sum.Resumes {
+			return t.sentence(yellow, "After the restart movein goes on by itself:",
+				fmt.Sprintf("%s for it. See it then with: journalctl --follow --unit movein-resume", waits(held)))
+		}
 		return t.sentence(yellow, "Reboot, then run the same command again:",
 			fmt.Sprintf("%s for it. %s in %s.", waits(held), changedSteps(n), took))
 	case n[bootstrap.Changed] == 0 && !sum.Changed:
