@@ -125,20 +125,27 @@ func addInclude(h host.Host, conf string) error {
 	if includes(string(text)) {
 		return nil
 	}
-	perm, st := fs.FileMode(0o644), &syscall.Stat_t{}
 	if target, ok := isLink(h, conf); ok {
 		return bootstrap.Hint(bootstrap.Refuse("%s is a link to %s, so something else writes it", conf, target), "add the line %q there and run the same command again", includeLine)
-	} else if info, err := h.Lstat(conf); err == nil {
-		perm = info.Mode().Perm() // it may hold access tokens
-		st, _ = info.Sys().(*syscall.Stat_t)
 	}
 	if len(text) > 0 && text[len(text)-1] != '\n' {
 		text = append(text, '\n')
 	}
-	if err := h.WriteFile(conf, append(text, includeLine+"\n"...), perm); err != nil || st == nil || st.Uid == 0 && st.Gid == 0 {
+	return rewrite(h, conf, string(text)+includeLine+"\n")
+}
+
+// rewrite gives a file of somebody else's another text; owner and mode stay, for it may
+// hold secrets.
+func rewrite(h host.Host, name, text string) error {
+	perm, st := fs.FileMode(0o644), &syscall.Stat_t{}
+	if info, err := h.Lstat(name); err == nil {
+		perm = info.Mode().Perm()
+		st, _ = info.Sys().(*syscall.Stat_t)
+	}
+	if err := h.WriteFile(name, []byte(text), perm); err != nil || st == nil || st.Uid == 0 && st.Gid == 0 {
 		return err
 	}
-	return h.Own(conf, int(st.Uid), int(st.Gid), perm)
+	return h.Own(name, int(st.Uid), int(st.Gid), perm)
 }
 
 // includes reports whether a nix.conf includes ours.

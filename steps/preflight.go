@@ -31,7 +31,7 @@ func (preflight) Info() bootstrap.Info {
 
 func (s preflight) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	if s.f.WSL == 1 {
-		return nil, bootstrap.Hint(bootstrap.Misconfigured("this is WSL 1, whose kernel Nix cannot work with"), "in Windows: wsl.exe --set-version <distribution> 2")
+		return nil, wslOne()
 	}
 	if s.f.System != "x86_64-linux" && s.f.System != "aarch64-linux" {
 		return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no Nix release for %s", s.f.Arch), "use a host with an x86_64 or aarch64 processor and a 64-bit system")

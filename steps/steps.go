@@ -14,6 +14,7 @@ func All(f distro.Facts, c Config) []bootstrap.Step {
 		nixFetch{f, c},     // the Nix release, into the user's cache
 		homeRepo{f, c},     // the home-manager flake: clone, starter or the user's directory
 		dotfilesRepo{c},    // the chezmoi source: clone
+		wsl{f, c},          // systemd under WSL
 		nixInstall{f, c},   // Nix: install, adopt, repair
 		nixConfig{f, c},    // our keys in our file, included by nix.conf
 		nixDaemon{f, c},    // units and a daemon that answers
