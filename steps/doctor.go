@@ -120,7 +120,7 @@ func (d doctor) clock(ctx context.Context) Finding {
 	}
 	const most = 5 * time.Minute
 	if off := before.Sub(server).Round(time.Second); off.Abs() > most {
-		return Finding{"clock", Bad, fmt.Sprintf("the clock is off by %s", off), "certificates and signatures are not believed on a clock that is wrong", "sudo timedatectl set-ntp true, or under WSL: sudo hwclock -s"}
+		return Finding{"clock", Bad, fmt.Sprintf("the clock is off by %s", off), "certificates and signatures are not believed on a clock that is wrong", bootstrap.ClockHint}
 	}
 	return Finding{"clock", Good, "agrees with the server's", "", ""}
 }
