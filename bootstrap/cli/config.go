@@ -66,6 +66,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.Refresh, "refresh", false, "ask chezmoi even if nothing was touched since it was asked: a secret may have changed")
 	f.BoolVar(&c.NoBuild, "no-build", false, "plan: do not build the home to look into it")
 	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
+	f.BoolVar(&c.AllowBuild, "allow-build", false, "compile what no cache has, however much of this host it takes")
 	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
 	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
 	f.IntVar(&o.jobs, "jobs", 0, "do at most `N` steps at a time (default: as many as can)")
