@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,10 +36,19 @@ type hinted struct {
 
 func (h *hinted) Unwrap() error { return h.error }
 
+// ClockHint sets a clock that is wrong.
+const ClockHint = "sudo timedatectl set-ntp true, or under WSL: sudo hwclock -s"
+
 // HintOf returns the hint that err carries, or the one that its kind has; "" if there is neither.
 func HintOf(err error) string {
 	if h, ok := errors.AsType[*hinted](err); ok {
 		return h.hint
+	}
+	if host.IsExpired(err) {
+		return "look whether this host's clock is right (date): " + ClockHint
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "if a proxy answers with certificates of its own, name a file with all authorities: SSL_CERT_FILE=FILE NIX_SSL_CERT_FILE=FILE movein apply"
 	}
 	if _, ok := errors.AsType[*host.UnreachableError](err); ok {
 		return "check the address and the network, then run the same command again"

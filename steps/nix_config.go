@@ -44,10 +44,17 @@ func (s nixConfig) text() string {
 }
 
 // profileHookText puts Nix into the PATH of login shells. It is harmless when /nix is not mounted.
-const profileHookText = ownMark + `: Nix for login shells.
+const profileHookText = ownMark + `: Nix for login shells, of whatever kind.
 if [ -e ` + defaultProfile + `/etc/profile.d/nix-daemon.sh ]; then
   . ` + defaultProfile + `/etc/profile.d/nix-daemon.sh
 fi
+for movein_dir in ` + defaultProfile + ` "$HOME/.nix-profile"; do
+  case ":$PATH:" in *":$movein_dir/bin:"*) ;; *) [ ! -d "$movein_dir/bin" ] || PATH=$movein_dir/bin:$PATH ;; esac
+  case ":${XDG_DATA_DIRS:=/usr/local/share:/usr/share}:" in *":$movein_dir/share:"*) ;; *) XDG_DATA_DIRS=$movein_dir/share:$XDG_DATA_DIRS ;; esac
+done
+unset movein_dir
+export PATH XDG_DATA_DIRS
+if [ -z "${LOCALE_ARCHIVE-}" ] && [ -e ` + localeArchive + ` ]; then export LOCALE_ARCHIVE=` + localeArchive + `; fi
 `
 
 func (nixConfig) Info() bootstrap.Info {
@@ -92,7 +99,7 @@ func (s nixConfig) hooks(v host.View) bool {
 			return false
 		}
 	}
-	return exists(v, "/etc/profile.d") && !exists(v, "/usr/bin/nix") && !strings.Contains(readText(v, "/etc/bash.bashrc")+readText(v, "/etc/bashrc"), "nix-daemon.sh")
+	return exists(v, "/etc/profile.d") && !strings.Contains(readText(v, "/etc/bash.bashrc")+readText(v, "/etc/bashrc"), "nix-daemon.sh")
 }
 
 func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
@@ -134,20 +141,27 @@ func addInclude(h host.Host, conf string) error {
 	if includes(string(text)) {
 		return nil
 	}
-	perm, st := fs.FileMode(0o644), &syscall.Stat_t{}
 	if target, ok := isLink(h, conf); ok {
 		return bootstrap.Hint(bootstrap.Refuse("%s is a link to %s, so something else writes it", conf, target), "add the line %q there and run the same command again", includeLine)
-	} else if info, err := h.Lstat(conf); err == nil {
-		perm = info.Mode().Perm() // it may hold access tokens
-		st, _ = info.Sys().(*syscall.Stat_t)
 	}
 	if len(text) > 0 && text[len(text)-1] != '\n' {
 		text = append(text, '\n')
 	}
-	if err := h.WriteFile(conf, append(text, includeLine+"\n"...), perm); err != nil || st == nil || st.Uid == 0 && st.Gid == 0 {
+	return rewrite(h, conf, string(text)+includeLine+"\n")
+}
+
+// rewrite gives a file of somebody else's another text; owner and mode stay, for it may
+// hold secrets.
+func rewrite(h host.Host, name, text string) error {
+	perm, st := fs.FileMode(0o644), &syscall.Stat_t{}
+	if info, err := h.Lstat(name); err == nil {
+		perm = info.Mode().Perm()
+		st, _ = info.Sys().(*syscall.Stat_t)
+	}
+	if err := h.WriteFile(name, []byte(text), perm); err != nil || st == nil || st.Uid == 0 && st.Gid == 0 {
 		return err
 	}
-	return h.Own(conf, int(st.Uid), int(st.Gid), perm)
+	return h.Own(name, int(st.Uid), int(st.Gid), perm)
 }
 
 // includes reports whether a nix.conf includes ours.

@@ -15,6 +15,7 @@ func All(f distro.Facts, c Config) []bootstrap.Step {
 		homeRepo{f, c},     // the home-manager flake: clone, starter or the user's directory
 		dotfilesRepo{c},    // the chezmoi source: clone
 		nixMount{f, c},     // where the root file system has no room: /nix, from below /var
+		wsl{f, c},          // systemd, or what keeps the daemon without it
 		nixInstall{f, c},   // Nix: install, adopt, repair
 		nixConfig{f, c},    // our keys in our file, included by nix.conf
 		selinux{f, c},      // the file contexts of Nix, and its labels
@@ -23,6 +24,8 @@ func All(f distro.Facts, c Config) []bootstrap.Step {
 		chezmoiFetch{f, c}, // chezmoi, if there are dotfiles and neither the home nor the host has one
 		homeActivate{f, c}, // profile, links, packages, units; or everything as before
 		handOn{c},          // secrets: to files, the session, the ssh-agent, the keyring
+		session{f, c},      // what the user's units and desktop find
+		sessionHost{f, c},  // units without a login, graphics drivers
 		verify{f, c},       // is it as promised?
 	}
 }

@@ -82,6 +82,8 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.Refresh, "refresh", false, "ask chezmoi even if nothing was touched since it was asked: a secret may have changed")
 	f.BoolVar(&c.NoBuild, "no-build", false, "plan: do not build the home to look into it")
 	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
+	f.BoolVar(&c.GPUSetup, "gpu-setup", false, "run the generation's own setup of graphics drivers, as root, when they differ")
+	f.BoolVar(&c.AllowBuild, "allow-build", false, "compile what no cache has, however much of this host it takes")
 	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
 	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
 	f.IntVar(&o.jobs, "jobs", 0, "do at most `N` steps at a time (default: as many as can)")
@@ -119,7 +121,7 @@ var notSettings = []string{
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
 // a program to run and a file to read.
-var rootsOwn = []string{"user", "log-file", "nix-sha256", "password-command", "password-file", "askpass", "key-file", "vault"}
+var rootsOwn = []string{"user", "log-file", "nix-sha256", "gpu-setup", "password-command", "password-file", "askpass", "key-file", "vault"}
 
 // load fills in what the flags left open: from the environment, from files, from
 // what the last run used, from defaults.
@@ -185,6 +187,12 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
 		s.view = s.rootHost()
+	}
+	s.config.NoRoot = s.opt.noRoot
+	for _, name := range []string{"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy"} {
+		if s.io.getenv(name) != "" {
+			s.config.Proxies = append(s.config.Proxies, name)
+		}
 	}
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
 	if s.config.Reboot {
