@@ -1,5 +1,5 @@
 // Package embed holds the files that movein carries inside: the starter home,
-// the installer script and the digests of the Nix releases it may install.
+// the Ansible collection, the installer script and the digests of the Nix releases it may install.
 //
 // It only hands them out. Who writes them to a host decides where and with
 // which mode.
@@ -15,6 +15,9 @@ import (
 
 //go:embed starter
 var starter embed.FS
+
+//go:embed ansible
+var ansible embed.FS
 
 //go:embed install.sh
 var installScript []byte
@@ -36,6 +39,16 @@ const DefaultNix = "2.34.7"
 // Nix sees only tracked files. None of the files needs to be executable.
 func Starter() fs.FS {
 	files, err := fs.Sub(starter, "starter")
+	if err != nil {
+		panic("embed: " + err.Error()) // only for a malformed name
+	}
+	return files
+}
+
+// Ansible returns the files of the Ansible collection movein.home, without the
+// programs that it copies to hosts. None of the files needs to be executable.
+func Ansible() fs.FS {
+	files, err := fs.Sub(ansible, "ansible")
 	if err != nil {
 		panic("embed: " + err.Error()) // only for a malformed name
 	}
