@@ -176,6 +176,9 @@ func usage(cmd *cobra.Command, err error) error {
 	return bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(err, "see: %s --help", cmd.CommandPath()))
 }
 
+// Command returns all commands, for who writes about them; none of them is to be run.
+func Command() *cobra.Command { return newRoot(IO{}) }
+
 func newRoot(io IO) *cobra.Command {
 	var version bool
 	root := &cobra.Command{
