@@ -61,6 +61,20 @@ func InstallScript() []byte {
 	return slices.Clone(installScript)
 }
 
+// Where releases of movein are, and the public key of minisign that they are signed
+// with, "" if there is none. Both are the linker's to set, when a release is built.
+var (
+	releases   = "https://movein.invalid/releases"
+	releaseKey string
+)
+
+// Releases is the address of movein's releases: below it are latest/download/FILE and
+// download/TAG/FILE.
+func Releases() string { return releases }
+
+// ReleaseKey is the public key of minisign that movein's releases are signed with; "": none.
+func ReleaseKey() string { return releaseKey }
+
 // Release is an official binary tarball of Nix, nix-VERSION-SYSTEM.tar.xz.
 type Release struct {
 	Version string // "2.34.7"

@@ -5,6 +5,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -212,21 +214,30 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newAnsible(io), newReport(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newAnsible(io), newReport(io), newSelfUpdate(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 
 func newVersion(io IO) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: `  movein version`,
-		Args:    noArgs,
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Example: `  movein version
+  movein version --json`,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprintln(io.Out, "movein", Version())
-			return nil
+			if !asJSON {
+				fmt.Fprintln(io.Out, "movein", Version())
+				return nil
+			}
+			version, goVersion, _ := strings.Cut(Version(), " go")
+			return json.NewEncoder(io.Out).Encode(map[string]any{"schema": bootstrap.Schema, "event": "version",
+				"version": version, "go": "go" + goVersion, "system": runtime.GOARCH + "-" + runtime.GOOS})
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
+	return cmd
 }
 
 // Version is the program's version, from the build information.

@@ -19,7 +19,7 @@ fleet_setup() {
 	for kind; do kinds+=("$kind+ssh"); done
 	"$LAB/hosts/make-host" "${kinds[@]}" 2>"$WORK/images.log" || { cat "$WORK/images.log" >&2 && exit 1; }
 	ssh-keygen -q -t ed25519 -N '' -f "$WORK/key"
-	printf '[defaults]\nhost_key_checking = false\nforks = 20\nretry_files_enabled = false\ninterpreter_python = auto_silent\n' >"$ANSIBLE_CONFIG"
+	printf '[defaults]\nhost_key_checking = false\ntimeout = 30\nforks = 20\nretry_files_enabled = false\ninterpreter_python = auto_silent\n' >"$ANSIBLE_CONFIG"
 	"$MOVEIN" ansible export "$WORK/fleet" >/dev/null
 }
 

@@ -114,6 +114,18 @@ play movein.home.bootstrap
 ok "again: nothing is changed anywhere" ended changed 0
 
 on h2 'rm ~/.config/hostlab/host'
+for name in "${FLEET[@]}"; do everything "$name" >"$WORK/fresh.$name"; done
+# The last one is not to be reached.
+FLEET_VARS[$last]+=" ansible_user=stranger"
+inventory
+play movein.home.check -e "movein_local=$MOVEIN" -e "movein_report=$WORK/report"
+ok "the report: one drifted" ended changed 1 h2
+ok "one is unreachable" ended unreachable 1 "$last"
+ok "and the table says so" grep -q "$SIZE homes: 1 failed, 1 drifted, $((SIZE - 2)) in sync" <<<"$OUT"
+ok "and the page" grep -q "<title>movein: $SIZE homes: 1 failed, 1 drifted, $((SIZE - 2)) in sync" "$WORK/report/index.html"
+ok "a report changes nothing" each same
+FLEET_VARS[$last]=${FLEET_VARS[$last]/ansible_user=stranger/}
+inventory
 play movein.home.bootstrap --check
 ok "one is damaged: check mode says so" ended changed 1 h2
 play movein.home.bootstrap
