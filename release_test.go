@@ -15,7 +15,12 @@ import (
 
 // The manual page is made of the commands, so what may go wrong is that it is not read whole.
 func TestTheManualNamesEveryCommandAndFlag(t *testing.T) {
-	page, err := exec.Command("go", "run", "./testdata/release/man", "2026-11-23").Output()
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "run", "./testdata/release/docs", dir, "2026-11-23").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	name := filepath.Join(dir, "movein.1")
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +45,6 @@ func TestTheManualNamesEveryCommandAndFlag(t *testing.T) {
 	visit(cli.Command())
 	if _, err := exec.LookPath("mandoc"); err != nil {
 		return
-	}
-	name := filepath.Join(t.TempDir(), "movein.1")
-	if err := os.WriteFile(name, page, 0o644); err != nil {
-		t.Fatal(err)
 	}
 	if out, err := exec.Command("mandoc", "-T", "lint", "-W", "warning", name).CombinedOutput(); err != nil {
 		t.Errorf("mandoc: %v\n%s", err, out)

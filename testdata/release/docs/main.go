@@ -1,13 +1,15 @@
-// Man writes movein's manual page, made from its commands, to standard output: man DATE.
-// A release has it beside the program; the program does not carry it.
+// Docs writes movein's manual page, made from its commands, and the completions for
+// shells: docs DIR DATE. A release has them beside the program, which does not carry the page.
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,13 +19,27 @@ import (
 )
 
 func main() {
-	w := bufio.NewWriter(os.Stdout)
-	fmt.Fprintf(w, ".TH MOVEIN 1 %q\n", strings.Join(os.Args[1:], " "))
-	write(w, cli.Command())
-	if err := w.Flush(); err != nil {
-		fmt.Fprintln(os.Stderr, "man:", err)
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: docs DIR DATE")
+		os.Exit(64)
+	}
+	if err := docs(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, "docs:", err)
 		os.Exit(1)
 	}
+}
+
+func docs(dir, date string) error {
+	root := cli.Command()
+	var page bytes.Buffer
+	fmt.Fprintf(&page, ".TH MOVEIN 1 %q\n", date)
+	write(&page, root)
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "movein.1"), page.Bytes(), 0o644),
+		root.GenBashCompletionFileV2(filepath.Join(dir, "movein.bash"), true),
+		root.GenZshCompletionFile(filepath.Join(dir, "movein.zsh")),
+		root.GenFishCompletionFile(filepath.Join(dir, "movein.fish"), true),
+	)
 }
 
 func write(w io.Writer, root *cobra.Command) {
