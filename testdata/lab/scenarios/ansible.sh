@@ -12,7 +12,7 @@ TOKEN=token-sesame SUDO=sudo-sesame VAULT=vault-sesame
 
 # everything NAME: all that is on a host but what Ansible and the logs leave.
 everything() {
-	as_root "$1" 'find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/lib/systemd -o -path "/home/*/.ansible" -o -path /root/.ansible -o -name ".#*" -o -name .sudo_as_admin_successful \) -prune -o ! -type d -printf "%p %y %m %U %G %s %T@ %l\n" -o -printf "%p %m %U %G\n" | LC_ALL=C sort'
+	as_root "$1" 'find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/log -o -path /nix/var/nix -o -path /var/lib/systemd -o -path "/home/*/.ansible" -o -path /root/.ansible -o -name ".#*" -o -name .sudo_as_admin_successful \) -prune -o ! -type d -printf "%p %y %m %U %G %s %T@ %l\n" -o -printf "%p %m %U %G\n" | LC_ALL=C sort'
 }
 
 # each COMMAND: COMMAND NAME, for every host.
