@@ -12,6 +12,7 @@ __metaclass__ = type
 
 import json
 import os
+import re
 import shlex
 import time
 
@@ -143,6 +144,8 @@ class ActionModule(ActionBase):
                 settings["verbose"] = True
         script = LOOK % dict(wanted="\n".join("%s) want=%s ;;" % item for item in sorted(self.digests.items())))
         for name, value in sorted(settings.items()):
+            if not re.match(r"[A-Za-z][A-Za-z0-9_-]*\Z", name):
+                raise AnsibleActionFail("settings: %r is no name of a setting; what there is: movein help config" % name)
             script += "export MOVEIN_%s=%s\n" % (name.replace("-", "_").upper(), shlex.quote(setting(value)))
         line = '"$program" %s' % command
         if args["password"] and command != "status":
