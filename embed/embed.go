@@ -1,6 +1,6 @@
 // Package embed holds the files that movein carries inside: the starter home, the
-// home repo and dotfiles to begin with, the installer script and the digests of the
-// Nix releases it may install.
+// home repo and dotfiles to begin with, the Ansible collection, the installer script
+// and the digests of the Nix releases it may install.
 //
 // It only hands them out. Who writes them to a host decides where and with
 // which mode.
@@ -17,6 +17,9 @@ import (
 
 //go:embed starter
 var starter embed.FS
+
+//go:embed ansible
+var ansible embed.FS
 
 //go:embed install.sh
 var installScript []byte
@@ -38,11 +41,29 @@ const DefaultNix = "2.34.7"
 // Nix sees only tracked files. None of the files needs to be executable.
 func Starter() fs.FS { return below(starter, "starter") }
 
+// Ansible returns the files of the Ansible collection movein.home, without the
+// programs that it copies to hosts. None of the files needs to be executable.
+func Ansible() fs.FS { return below(ansible, "ansible") }
+
 // InstallScript returns install.sh, which downloads a release of movein,
 // checks it and runs it. The caller may change the bytes.
 func InstallScript() []byte {
 	return slices.Clone(installScript)
 }
+
+// Where releases of movein are, and the public key of minisign that they are signed
+// with, "" if there is none. Both are the linker's to set, when a release is built.
+var (
+	releases   = "https://movein.invalid/releases"
+	releaseKey string
+)
+
+// Releases is the address of movein's releases: below it are latest/download/FILE and
+// download/TAG/FILE.
+func Releases() string { return releases }
+
+// ReleaseKey is the public key of minisign that movein's releases are signed with; "": none.
+func ReleaseKey() string { return releaseKey }
 
 // Release is an official binary tarball of Nix, nix-VERSION-SYSTEM.tar.xz.
 type Release struct {

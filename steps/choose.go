@@ -102,6 +102,7 @@ func (s homeBuild) choose(ctx context.Context, v host.View, flake string) (strin
 	if err := json.Unmarshal(res.Stdout, &got); err != nil {
 		return "", fmt.Errorf("reading what nix eval says: %w", err)
 	}
+	v.Remember("configurations", []byte(strings.Join(got.Names, "\n")))
 	if got.Pick == "" {
 		return "", s.noneFits(names, got.Names, flake)
 	}
@@ -118,6 +119,12 @@ func unlinked(v host.Files, home string) string {
 		return to
 	}
 	return home
+}
+
+// Configurations are the names that the home repo had when it was last evaluated; none if
+// that is not known. For completion: nothing is evaluated.
+func Configurations(v host.Memory) []string {
+	return strings.Fields(string(v.Recall("configurations")))
 }
 
 // noneFits lists what there is, nearest first.

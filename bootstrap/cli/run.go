@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -76,8 +77,22 @@ func newPlan(io IO) *cobra.Command {
 	return cmd
 }
 
-// completions completes step names.
+// completions completes names of steps, of configurations and of their hosts.
 func (s *session) completions(cmd *cobra.Command) {
+	configurations := func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if s.load(cmd, nil, false) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return steps.Configurations(s.view), cobra.ShellCompDirectiveNoFileComp
+	}
+	hosts := func(cmd *cobra.Command, args []string, to string) (all []string, _ cobra.ShellCompDirective) {
+		names, directive := configurations(cmd, args, to)
+		for _, name := range slices.Concat(names, slices.Collect(maps.Keys(s.config.Aliases))) {
+			all = append(all, name[strings.LastIndex(name, "@")+1:])
+		}
+		slices.Sort(all)
+		return slices.Compact(all), directive
+	}
 	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
 		if err != nil {
@@ -85,8 +100,8 @@ func (s *session) completions(cmd *cobra.Command) {
 		}
 		return g.Names(), cobra.ShellCompDirectiveNoFileComp
 	}
-	for _, flag := range []string{"only", "skip"} {
-		if err := cmd.RegisterFlagCompletionFunc(flag, names); err != nil {
+	for flag, values := range map[string]cobra.CompletionFunc{"only": names, "skip": names, "configuration": configurations, "host": hosts} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, values); err != nil {
 			panic(err) // the flag is not there: a mistake in this file
 		}
 	}
