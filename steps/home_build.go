@@ -288,6 +288,9 @@ func (s homeBuild) build(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return err
 	}
+	if err := s.afford(ctx, h, what); err != nil {
+		return s.explain(err, flake)
+	}
 	cmd := s.nixCmd(ctx, h, "build", "--json", "--out-link", s.root(), what)
 	cmd.Lines = func(line string) { h.Progress(0, 0, strings.TrimSpace(line)) }
 	res, err := h.Run(ctx, cmd)

@@ -23,6 +23,8 @@ type status struct {
 	User   string `json:"user"`
 	Host   string `json:"host"`
 	System string `json:"system"`
+
+	Time time.Time `json:"time"`
 	steps.Managed
 	steps.Cut
 	Keyring *keyringState     `json:"keyring,omitempty"` // who has org.freedesktop.secrets on the user's bus
@@ -53,7 +55,7 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	s.config.Offline, s.config.NoBuild = true, true
-	st := status{Schema: bootstrap.Schema, Event: "status", User: s.config.User, Host: s.config.Host, System: s.facts.System, Drift: []bootstrap.Event{}}
+	st := status{Schema: bootstrap.Schema, Event: "status", User: s.config.User, Host: s.config.Host, System: s.facts.System, Time: s.view.Now(), Drift: []bootstrap.Event{}}
 	st.Managed = steps.Manages(cmd.Context(), s.view, s.facts, s.config)
 	st.Cut = steps.LastChange(s.view, s.config)
 	if s.config.HomeRepo != "" {
