@@ -142,8 +142,10 @@ func (w *walk) atHome(d *Definition) {
 	if d.Why = "in home-manager's configuration, as a module of NixOS"; d.Standalone {
 		d.Why = "in a home of its own already"
 	}
-	d.Packages = w.packagesOf(d.found)
-	if len(d.Packages) > 0 {
+	if d.Option != "home.packages" {
+		return
+	}
+	if d.Packages = w.packagesOf(d.found); len(d.Packages) > 0 {
 		for i := range d.Packages {
 			if p := &d.Packages[i]; p.Class == System {
 				*p = Package{Name: p.Name, Class: Home, Module: "home"}

@@ -15,6 +15,7 @@ type role string
 const (
 	nixosRole role = "nixos"
 	homeRole  role = "home"
+	partRole  role = "part" // of a flake: only modules in it are of interest
 )
 
 // found is a definition as it is in the source.
@@ -61,6 +62,9 @@ type in struct {
 
 // use has the modules of a file looked at, once in a role.
 func (w *walk) use(f *file, r reach) {
+	if r.role == partRole {
+		return
+	}
 	for i, old := range w.seen[f] {
 		if old.role == r.role && (old.standalone == r.standalone || r.standalone) {
 			return
@@ -284,7 +288,7 @@ func (i *in) declare(option []string, n *nixlang.Node, at, depth int) {
 		}
 	default:
 		key := strings.Join(option, ".")
-		if len(option) > 0 && (i.declared[key] == nil || i.role == homeRole) {
+		if len(option) > 0 && i.role != partRole && (i.declared[key] == nil || i.role == homeRole) {
 			i.declared[key] = &found{file: i.scope.file, at: at, option: option, role: i.role}
 		}
 	}
@@ -303,12 +307,14 @@ func (i *in) bind(option []string, v *nixlang.Node, at, depth int) {
 	if i.role == nixosRole && len(option) > 1 && i.aliased(option, v) {
 		return
 	}
-	if i.role == nixosRole && i.entered(option, v, at, depth) {
+	if i.role != homeRole && i.entered(option, v, at, depth) {
 		return
 	}
 	if n := i.whole(i.role, option); n > 0 && n <= len(option) {
 		i.define(option[:n], v, at)
-		i.index[i.key(option[:n], at)].below = option[n:]
+		if f := i.index[i.key(option[:n], at)]; f != nil {
+			f.below = option[n:]
+		}
 		return
 	}
 	switch v.Kind {
@@ -456,6 +462,9 @@ func (i *in) key(option []string, at int) string {
 
 // define notes a definition, once.
 func (i *in) define(option []string, v *nixlang.Node, at int) {
+	if i.role == partRole {
+		return
+	}
 	key := i.key(option, at)
 	if f := i.index[key]; f != nil {
 		f.standalone = f.standalone && i.standalone
