@@ -123,6 +123,17 @@ func TestTemporaryFilesAreKeptBeforeTheyAreRemoved(t *testing.T) {
 	t.Error("it is lost")
 }
 
+func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
+	dir, c := plantedHome(t, "f mine", "g mine")
+	if err := c.Do(t.Context(), host.Real{}, Job{Reason: "the change", Items: itemsFor(t, dir, hm("g")), Suppressed: []Claim{hm("f")}, Activate: nothing}); err != nil {
+		t.Fatal(err)
+	}
+	runs, _, err := c.Backups.List(host.Real{})
+	if r, lerr := c.Backups.Open(host.Real{}, Latest); len(runs) != 2 || err != nil || lerr != nil || r.Reason != "the change" {
+		t.Errorf("%d runs, the latest %q; %v, %v", len(runs), r.Reason, err, lerr)
+	}
+}
+
 func TestALinkOutOfTheHomeOnTheWayToAnUnwantedLinkIsNotMoved(t *testing.T) {
 	dir, c := plantedHome(t, "real/x mine", "conf -> real")
 	err := c.Do(t.Context(), host.Real{}, Job{Suppressed: []Claim{hm("conf/f")}, Activate: nothing})
