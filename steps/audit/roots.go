@@ -19,6 +19,9 @@ func (w *walk) collect() {
 	for _, name := range w.names {
 		if f := w.files[name]; f != nil {
 			w.roots(f, f.node, &scope{file: f}, 0)
+			if moduleLike(f) {
+				(&in{w, reach{role: partRole}, &scope{file: f}, false}).module(f.node, 0)
+			}
 		}
 	}
 	if f := w.files["configuration.nix"]; f != nil {
@@ -87,11 +90,20 @@ func (w *walk) modulesOf(r reach, arg *nixlang.Node, s *scope) {
 	}
 }
 
+// lists are names that lists of modules have in the arguments of functions that make configurations.
+var lists = map[string]role{"home-modules": homeRole, "homeModules": homeRole, "hmModules": homeRole, "hm-modules": homeRole, "nixos-modules": nixosRole, "nixosModules": nixosRole}
+
 // exported are the modules that a flake, or a part of one, has for others: nixosModules and the like.
 func (w *walk) exported(b nixlang.Bind, s *scope) {
+	if b.Path == nil {
+		return
+	}
 	var option []string
 	for _, a := range b.Path {
 		option = append(option, (&in{w, reach{}, s, false}).name(a))
+	}
+	if len(option) == 1 && lists[option[0]] != "" && b.Value.Kind != nixlang.Set && !strings.HasPrefix(w.path(b.Value, s, 0), "/") {
+		elements(b.Value, s, 0, func(k *nixlang.Node, ks *scope) { (&in{w, reach{role: lists[option[0]]}, ks, false}).module(k, 0) })
 	}
 	for _, e := range w.entries {
 		if n := len(e.pattern); len(option) >= n-1 && option[0] != "home-manager" && option[0] != "specialisation" && option[0] != "containers" && option[0] != "virtualisation" {

@@ -16,7 +16,7 @@ var ofOthers = []string{"programs.plasma", "programs.nix-index-database", "progr
 func targets(t *table) (all []string) {
 	for _, r := range t.rules {
 		target, _, _ := strings.Cut(strings.TrimSuffix(r.target, ".*"), ".$1")
-		if target != "" && !slices.Contains(ofOthers, target) {
+		if target != "" && !slices.ContainsFunc(ofOthers, func(o string) bool { return target == o || strings.HasPrefix(target, o+".") }) {
 			all = append(all, target)
 		}
 	}
