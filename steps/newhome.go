@@ -2,17 +2,13 @@ package steps
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"regexp"
 	"strings"
 
 	"movein/bootstrap"
-	"movein/bootstrap/host"
 	"movein/distro"
 	"movein/embed"
 )
@@ -184,31 +180,6 @@ func AddToDotfiles(h NewHost, read func(name string) ([]byte, error)) (map[strin
 		}
 	}
 	return map[string][]byte{hosts: append(bytes.TrimRight(data, "\n"), "\n"+h.data()...)}, nil
-}
-
-// LockFlake has Nix find out the newest versions of the inputs of a flake with these
-// files, and returns the flake.lock that says them.
-func LockFlake(ctx context.Context, h host.Host, f distro.Facts, c Config, files map[string][]byte) ([]byte, error) {
-	b := homeBuild{f, c}
-	if detectNix(ctx, h, f, c).Bin == "" {
-		return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no Nix here that could lock the flake"), "leave --lock out: the first build locks it")
-	}
-	dir := filepath.Join(c.Cache(), "init-lock")
-	if err := h.Remove(dir); err != nil {
-		return nil, err
-	}
-	if err := h.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := h.WriteFile(filepath.Join(dir, "flake.nix"), files["flake.nix"], 0o600); err != nil {
-		return nil, err
-	}
-	_, err := h.Run(ctx, b.nixCmd(ctx, h, "flake", "lock", "path:"+dir))
-	if err != nil {
-		return nil, errors.Join(b.explain(err, dir), h.Remove(dir))
-	}
-	data, err := h.ReadFile(filepath.Join(dir, lockFile))
-	return data, errors.Join(err, h.Remove(dir))
 }
 
 // filesOf reads all files of a tree.
