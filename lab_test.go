@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -33,6 +34,13 @@ func TestLab(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
 	}
+	var failed sync.Map
+	t.Cleanup(func() { // what went wrong, in few words, at the end of many
+		failed.Range(func(name, end any) bool {
+			t.Logf("%s ended so:\n%s", name, end)
+			return true
+		})
+	})
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".sh")
 		if name == "lib" {
@@ -43,10 +51,11 @@ func TestLab(t *testing.T) {
 			cmd := exec.Command("bash", ".ci/lab", name)
 			cmd.Env = append(os.Environ(), "MOVEIN="+bin)
 			out, err := cmd.CombinedOutput()
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 			if err != nil {
+				failed.Store(name, strings.Join(lines[max(0, len(lines)-12):], "\n"))
 				t.Fatalf("%v\n%s", err, out)
 			}
-			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 			t.Log(lines[len(lines)-1])
 		})
 	}

@@ -248,7 +248,7 @@ func record(events *[]bootstrap.Event) bootstrap.Sink {
 // remote is l behind Serve in what would be another process.
 func (l *lab) remote(g *bootstrap.Graph, who bootstrap.As) *bootstrap.Remote {
 	return otherHalf(who, func(in io.Reader, out io.Writer) error {
-		return bootstrap.Serve(context.Background(), in, out, g, l.local(who))
+		return bootstrap.Serve(context.Background(), in, out, g, l.local(who), nil)
 	})
 }
 

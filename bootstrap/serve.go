@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"movein/bootstrap/host"
 )
 
 // The two halves of a run talk in JSON lines. The first line that the other half
@@ -29,17 +31,17 @@ type line struct {
 }
 
 // Serve is the other half's main loop: it does the steps of g that it is told
-// on in, with l. It returns when in has ended and every step with it.
-func Serve(ctx context.Context, in io.Reader, out io.Writer, g *Graph, l *Local) error {
+// on in, with l, and tells it without secrets. It returns when in has ended and every step with it.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, g *Graph, l *Local, secrets *host.Redactor) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex
 	enc := json.NewEncoder(out)
-	tell := func(e Event) {
+	tell := Redacted(secrets, func(e Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		enc.Encode(line{e, e.Title}) //nolint:errcheck // a reader that is gone ends in too
-	}
+	})
 	tell(Event{Schema: Schema, Event: "hello"})
 	var wg sync.WaitGroup
 	defer wg.Wait()

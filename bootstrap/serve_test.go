@@ -266,7 +266,7 @@ func serveLines(t *testing.T, setup string, talk func(in *io.PipeWriter)) (event
 	outR, outW := io.Pipe()
 	go talk(inW)
 	go func() {
-		err = bootstrap.Serve(context.Background(), inR, outW, g, l.local(bootstrap.Root))
+		err = bootstrap.Serve(context.Background(), inR, outW, g, l.local(bootstrap.Root), nil)
 		outW.Close()
 	}()
 	for dec := json.NewDecoder(outR); ; {

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"slices"
+	"sort"
 )
 
 //go:embed starter
@@ -63,8 +64,8 @@ func NixReleases() []Release {
 			all = append(all, Release{Version: version, System: system, SHA256: sum})
 		}
 	}
-	slices.SortFunc(all, func(a, b Release) int {
-		return cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(a.System, b.System))
+	sort.Slice(all, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(all[i].Version, all[j].Version), cmp.Compare(all[i].System, all[j].System)) < 0
 	})
 	return all
 }

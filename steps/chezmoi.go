@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -75,8 +76,11 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 			"XDG_STATE_HOME=" + z.c.StateHome, "XDG_CACHE_HOME=" + z.c.CacheHome},
 		Dir: z.c.Home,
 	}
+	if z.c.Shims != "" { // secrets come from the vault that is open, whose password nobody has to give again
+		cmd.Path, cmd.Stdin = []string{z.c.Shims}, []byte("unused\n")
+	}
 	if z.out != "" {
-		cmd.Path = []string{filepath.Join(z.out, "home-path/bin")}
+		cmd.Path = append(cmd.Path, filepath.Join(z.out, "home-path/bin"))
 	}
 	return cmd
 }
@@ -87,8 +91,8 @@ func (z chezmoi) cmd(args ...string) host.Cmd {
 func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args ...string) ([]byte, error) {
 	cmd := z.cmd(append(args, "--dry-run")...)
 	if fresh != nil {
-		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format, "--persistent-state", z.state())
-		cmd.Stdin = fresh.data
+		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format, "--persistent-state", z.state())
+		cmd.FD3 = fresh.data
 	}
 	return z.query(ctx, v, cmd)
 }
@@ -101,8 +105,15 @@ func (z chezmoi) query(ctx context.Context, v host.View, cmd host.Cmd) ([]byte, 
 	if err != nil && asking.Err() != nil && ctx.Err() == nil {
 		err = bootstrap.Hint(fmt.Errorf("no answer within %s: %w", most, err), "see what it waits for: chezmoi --source %s diff", z.source)
 	}
+	if z.c.Shims != "" {
+		res.Stdout = passwordPrompt.ReplaceAll(res.Stdout, nil)
+	}
 	return res.Stdout, err
 }
+
+// passwordPrompt is what chezmoi writes to standard output, before all else, when a template
+// asks for an entry of a vault, whoever gives it the password.
+var passwordPrompt = regexp.MustCompile(`\AEnter password to unlock [^\n\x00]*?\.[kK][dD][bB][xX]: `)
 
 // state is the state database, unless the user's config names another.
 func (z chezmoi) state() string {
@@ -141,8 +152,8 @@ func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig
 	const what = "asking chezmoi where its state is"
 	cmd := z.cmd("dump-config", "--format=json", "--dry-run")
 	if fresh != nil {
-		cmd.Args = append(cmd.Args, "--config", "/dev/stdin", "--config-format", fresh.format)
-		cmd.Stdin = fresh.data
+		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format)
+		cmd.FD3 = fresh.data
 	}
 	out, err := z.query(ctx, v, cmd)
 	if err != nil {

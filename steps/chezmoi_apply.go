@@ -95,7 +95,7 @@ func (l *chezmoiLook) leftOut(leave []string) map[string]bool {
 	out := map[string]bool{}
 	for name, s := range l.targets {
 		within := slices.ContainsFunc(leave, func(p string) bool { return strings.HasPrefix(p, name+"/") })
-		if isIn(name, leave) || slices.Contains(l.through, name) || within && !dirs[name] && !s.script {
+		if isIn(name, leave) || dirs[name] && slices.Contains(l.through, name) || within && !dirs[name] && !s.script {
 			out[name] = true
 		}
 	}

@@ -3,6 +3,7 @@ package steps
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,7 +15,9 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -27,7 +30,7 @@ type chezmoiLook struct {
 	Scripts []chezmoiScript // in the order they run
 	Skipped []chezmoiSkip   // targets whose secret is not to be had: not applied
 
-	through []string // directories that are links, and stay so: what is below them is applied, they are not
+	through []string // links that stay where directories are wanted: what is below them is applied, they are not
 	fresh   *freshConfig
 	targets map[string]sourced // all that chezmoi manages, by path below the home
 	sight   chezmoiSight
@@ -111,10 +114,16 @@ func (z chezmoi) list(ctx context.Context, v host.View, l *chezmoiLook) error {
 		}
 		names = strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 	}
+	raw := map[string]string{} // files that JSON cannot name, by their targets
+	for _, file := range l.sight.files {
+		if rel, err := filepath.Rel(z.root(v), file); err == nil && !utf8.ValidString(rel) {
+			raw[targetPath(rel)] = file
+		}
+	}
 	l.targets = map[string]sourced{}
 	for _, name := range names {
 		if name != "" {
-			l.targets[name] = readSourceName(managed[asJSON(name)].SourceAbsolute)
+			l.targets[name] = readSourceName(cmp.Or(raw[name], managed[asJSON(name)].SourceAbsolute))
 		}
 	}
 	return nil
@@ -238,7 +247,9 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 		l.Claims = append(l.Claims, c)
 	}
 	order := map[string]int{"before": -1, "after": 1}
-	slices.SortStableFunc(l.Scripts, func(a, b chezmoiScript) int { return order[l.targets[a.Name].order] - order[l.targets[b.Name].order] })
+	sort.SliceStable(l.Scripts, func(i, j int) bool {
+		return order[l.targets[l.Scripts[i].Name].order] < order[l.targets[l.Scripts[j].Name].order]
+	})
 }
 
 // spares reports whether an ignore file may have chezmoi leave something that it does

@@ -148,7 +148,7 @@ func allKinds() files {
 		"dot_bashrc": "bashrc\n", "executable_run": "#!/bin/sh\n", "private_secret": "p\n", "readonly_ro": "r\n", "empty_keep": "", "notempty": "",
 		"create_created": "c\n", "modify_modified": "#!/bin/sh\ncat >/dev/null; echo modified\n", "symlink_dot_link": "to/there\n",
 		"dot_config/app/conf": "app\n", "private_dot_ssh/config": "h\n", "exact_dot_exact/a": "x\n", "remove_dot_gone": "",
-		"tmpl.tmpl": "{{ .chezmoi.sourceDir }}", "new\nline": "nl", "lat\xe9n": "nu", "binary": "\x00\xff\xfe", ".chezmoiremove": ".oldfile\n",
+		"tmpl.tmpl": "{{ .chezmoi.sourceDir }}", "new\nline": "nl", "lat\xe9n": "nu", "none\xe9": "", "none\xe8": "", "binary": "\x00\xff\xfe", ".chezmoiremove": ".oldfile\n",
 		"run_once_a.sh": strings.ReplaceAll(ran, "%s", "once"), "run_onchange_b.sh": strings.ReplaceAll(ran, "%s", "onchange"),
 		"run_c.sh": strings.ReplaceAll(ran, "%s", "always"), "run_before_z.sh": strings.ReplaceAll(ran, "%s", "before"),
 		".chezmoiscripts/run_once_after_a.sh.tmpl": strings.ReplaceAll(ran, "%s", "after-{{ .chezmoi.os }}"), ".chezmoiignore": "README.md\n", "README.md": "no",
@@ -157,7 +157,7 @@ func allKinds() files {
 
 func TestChezmoiMakesWhatIsClaimed(t *testing.T) {
 	d := newRealDots(t, allKinds())
-	for _, name := range []string{".oldfile", ".gone", "notempty", ".exact/stranger", "README.md"} {
+	for _, name := range []string{".oldfile", ".gone", "notempty", "none\xe9", ".exact/stranger", "README.md"} {
 		d.put(d.home(name), "old")
 	}
 	d.put(d.home(".bashrc"), "-> /somewhere")
@@ -165,7 +165,7 @@ func TestChezmoiMakesWhatIsClaimed(t *testing.T) {
 	before := d.look()
 	for path, want := range map[string]home.Kind{
 		".bashrc": home.File, ".link": home.Link, ".config/app": home.Dir, ".gone": home.Absent, ".oldfile": home.Absent, ".exact/stranger": home.Absent,
-		"notempty": home.Absent, "new\nline": home.File, "lat\xe9n": home.File, "README.md": "", "a.sh": "", "ran": "",
+		"notempty": home.Absent, "new\nline": home.File, "lat\xe9n": home.File, "none\xe9": home.Absent, "none\xe8": "", "README.md": "", "a.sh": "", "ran": "",
 	} {
 		if got := before.claimOf(path).Kind; got != want {
 			t.Errorf("%q: claims %q, want %q", path, got, want)

@@ -33,6 +33,13 @@ func TestChezmoiDoesNotWaitForEver(t *testing.T) {
 			t.Errorf("%s: %v", source, err)
 		}
 	}
+	for source, dir := range map[string]string{"modify_a": "a", "d/create_dot_a": "d/.a"} {
+		d := newRealDots(t, files{source: "#!/bin/sh\necho"})
+		d.put(d.home(dir)+"/mine", "1")
+		if _, err := d.z.look(context.Background(), d.h); bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(err.Error(), d.home(dir)) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
 	d := newRealDots(t, files{"a.tmpl": `{{ output "sleep" "100" }}`})
 	d.z.patience = time.Second
 	_, err := d.z.look(context.Background(), d.h)

@@ -65,8 +65,9 @@ func readSourceName(path string) sourced {
 	return s
 }
 
-// blocked refuses what chezmoi would wait for for ever, or read without an end: a pipe
-// or device where it reads a file of the home to know what that is to be.
+// blocked refuses what chezmoi would wait for for ever, read without an end, or cannot
+// read: a pipe, device or directory where it reads a file of the home to know what
+// that is to be.
 func (z chezmoi) blocked(v host.Files, files []string) error {
 	root := z.root(v)
 	for _, file := range files {
@@ -78,16 +79,16 @@ func (z chezmoi) blocked(v host.Files, files []string) error {
 		if !waits(v, name) {
 			continue
 		}
-		return bootstrap.Hint(bootstrap.Refuse("%s is a pipe or device, and %s has chezmoi read it", name, file), "move it away and run the same command again")
+		return bootstrap.Hint(bootstrap.Refuse("%s is a pipe, device or directory, and %s has chezmoi read it", name, file), "move it away and run the same command again")
 	}
 	return nil
 }
 
-// waits reports whether who reads name may wait for ever.
+// waits reports whether who reads name as a file may wait for ever, or fails.
 func waits(v host.Files, name string) bool {
 	name = endOf(v, name)
 	info, err := v.Lstat(name)
-	return err == nil && name != "/dev/null" && info.Mode()&(fs.ModeNamedPipe|fs.ModeDevice) != 0
+	return err == nil && name != "/dev/null" && info.Mode()&(fs.ModeNamedPipe|fs.ModeDevice|fs.ModeDir) != 0
 }
 
 // targetPath is where in the home a path of the source state belongs.

@@ -42,6 +42,11 @@ type Config struct {
 	ChezmoiURL     string         `json:"chezmoi_url"`       // a mirror's base URL, or a .tar.gz's
 	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
 
+	Secrets map[string]SecretEntry `json:"secrets,omitempty"` // the map: where they are, not what
+
+	RuntimeDir string `json:"-"` // movein's directory in memory, for this user alone; "": there is none
+	Shims      string `json:"-"` // directory with movein and keepassxc-cli for chezmoi, while the vault is open in this process
+
 	Verify  []Check  `json:"verify,omitempty"`
 	Diff    bool     `json:"diff,omitempty"`  // a plan shows what changes in files
 	Run     string   `json:"run"`             // what is done: "apply", "rollback"; for the backups

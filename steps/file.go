@@ -16,7 +16,7 @@ import (
 	"movein/bootstrap/host"
 )
 
-// File is movein.toml. Each key but the last three is also a flag of the same name,
+// File is movein.toml. Each key but home-repo and the tables is also a flag of the same name,
 // and an environment variable: home-repo, --home-repo, MOVEIN_HOME_REPO.
 type File struct {
 	User           *string  `toml:"user"`
@@ -48,13 +48,23 @@ type File struct {
 	LogLevel       *string  `toml:"log-level"`
 	LogFile        *string  `toml:"log-file"`
 
+	Vault           *string `toml:"vault"`
+	VaultSHA256     *string `toml:"vault-sha256"`
+	KeyFile         *string `toml:"key-file"`
+	NoPassword      *bool   `toml:"no-password"`
+	PasswordFile    *string `toml:"password-file"`
+	PasswordCommand *string `toml:"password-command"`
+	Askpass         *string `toml:"askpass"`
+	WithoutSecrets  *bool   `toml:"without-secrets"`
+
 	Verify []Check              `toml:"verify"` // post-conditions of the user's own
 	Hosts  map[string]HostTable `toml:"hosts"`
 	// Ownership says who brings a path of the home, and all below it: "home-manager"
 	// or "chezmoi"; or that a directory may be a symlink and is written "through".
 	Ownership map[string]string `toml:"ownership"`
 
-	Chezmoi ChezmoiTable `toml:"chezmoi"`
+	Chezmoi ChezmoiTable           `toml:"chezmoi"`
+	Secrets map[string]SecretEntry `toml:"secrets"`
 }
 
 // ChezmoiTable is [chezmoi] of movein.toml.
@@ -86,7 +96,7 @@ func ReadFile(v host.Files, name string) (File, map[string]any, error) {
 	if err := toml.Unmarshal(data, &keys); err != nil {
 		return f, nil, explainTOML(name, err)
 	}
-	return f, keys, errors.Join(f.checkVerify(name, string(data)), f.checkOwnership(name))
+	return f, keys, errors.Join(f.checkVerify(name, string(data)), f.checkOwnership(name), f.checkSecrets(name))
 }
 
 // checkOwnership cleans the paths of [ownership] and refuses what is no path of
@@ -208,6 +218,10 @@ func (c Config) WithTables(f File) Config {
 	maps.Copy(prompts, f.Chezmoi.Prompts)
 	maps.Copy(prompts, c.Prompts)
 	c.Prompts = prompts
+	secrets := map[string]SecretEntry{}
+	maps.Copy(secrets, f.Secrets)
+	maps.Copy(secrets, c.Secrets)
+	c.Secrets = secrets
 	return c
 }
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -57,7 +57,7 @@ func Generations(v host.View, c Config) ([]HomeGeneration, error) {
 		}
 		all = append(all, g)
 	}
-	slices.SortFunc(all, func(a, b HomeGeneration) int { return cmp.Compare(b.Number, a.Number) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Number > all[j].Number })
 	return all, nil
 }
 
@@ -94,7 +94,9 @@ func Packages(ctx context.Context, v host.View, f distro.Facts, c Config) ([]Pac
 		p.Name, p.Version = splitVersion(p.Name)
 		all = append(all, p)
 	}
-	slices.SortFunc(all, func(a, b Package) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Path, b.Path)) })
+	sort.Slice(all, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(all[i].Name, all[j].Name), cmp.Compare(all[i].Path, all[j].Path)) < 0
+	})
 	return all, nil
 }
 

@@ -44,7 +44,10 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	if err != nil {
 		return nil, err
 	}
-	return p.change(v), s.stopAtEdited(p.items)
+	if err := s.stopAtEdited(p.items); err != nil {
+		return p.change(v), err
+	}
+	return p.change(v), s.changer().Refused(ctx, v, p.items)
 }
 
 func (s homeActivate) backups() home.Backups {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -232,7 +233,30 @@ func (s homeBuild) nixCmd(ctx context.Context, v host.View, args ...string) host
 	if s.c.Offline {
 		args = append(args, "--offline")
 	}
-	return host.Cmd{Args: append([]string{nix.Bin}, args...), Dir: s.c.Home}
+	return host.Cmd{Args: append([]string{nix.Bin}, args...), Dir: s.c.Home, Nix: s.accessTokens(ctx, v)}
+}
+
+// accessTokens are the lines of NIX_CONFIG by which Nix gets at private inputs. They are in
+// the environment of nix alone: it has no other way to be told that does not store them
+// (https://github.com/NixOS/nix/issues/6536). Whoever changes the host may be asked for them.
+func (s homeBuild) accessTokens(ctx context.Context, v host.View) (lines []string) {
+	get := v.Secret
+	if h, ok := v.(host.Host); ok {
+		get = h.AskSecret
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.c.Secrets)) {
+		server := s.c.Secrets[name].Nix
+		if server == "" {
+			continue
+		}
+		token, err := get(ctx, s.c.Secrets[name].ref())
+		if err != nil {
+			v.Warn("secret %s, for Nix at %s, could not be had: %v", name, server, err)
+		} else if token != "" {
+			lines = append(lines, "extra-access-tokens = "+server+"="+token)
+		}
+	}
+	return lines
 }
 
 func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {

@@ -382,6 +382,23 @@ func TestChezmoiLeavesALinkThatTheUserWantsToWriteThrough(t *testing.T) {
 	}
 }
 
+func TestADirectoryIsWrittenThroughOnlyWhileItIsALink(t *testing.T) {
+	d := dotsHost(t, files{"/home/ann/x/": "!0750", "/home/ann/y": "mine\n"}, files{"x/f": "the f\n", "y": "the y\n"}, nil)
+	converges(t, d.h, dotsStep(owned("through", "x"), owned("through", "y")))
+	d = dotsHost(t, files{"/home/ann/x": "-> dots"}, files{"x": "the x\n"}, nil)
+	d.h.Put("/home/ann/dots/", "")
+	converges(t, d.h, dotsStep(owned("through", "x")))
+}
+
+func TestADirectoryThatStaysEmptyIsInThePlan(t *testing.T) {
+	d := dotsHost(t, nil, files{"a/b/": "", "c/d/": "", "c/d/e": "1\n"}, nil)
+	step := dotsStep()
+	if got := planned(t, d.h, step); !strings.Contains(got, "create /home/ann/a/b; create /home/ann/c/d/e") {
+		t.Errorf("planned %s", got)
+	}
+	converges(t, d.h, step)
+}
+
 func TestEditedDotfilesAreTreatedAsTheUserSays(t *testing.T) {
 	for mode, want := range map[string]struct{ plan, edited, deleted string }{
 		"backup": {"create /home/ann/.deleted; replace /home/ann/.edited", "1\n", "2\n"},

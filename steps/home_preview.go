@@ -197,7 +197,7 @@ func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
 		}
 	}
 	for path, owner := range p.c.Ownership {
-		if owner == "through" {
+		if _, link := isLink(h, filepath.Join(p.c.Home, path)); owner == "through" && link {
 			p.look.through = append(p.look.through, path)
 		}
 	}

@@ -33,8 +33,8 @@ var hostTemplates = map[distro.Platform]string{
 	distro.NixOS: "hosts/shoshin.nix", distro.OSTree: "hosts/kinoite.nix", distro.WSL: "hosts/wsl-workspace.nix", distro.Generic: "hosts/linux.nix",
 }
 
-// hostName is what can be a host's name: of it, its file's and a configuration's is made.
-var hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+// newHostName is what can be a host's name: of it, its file's and a configuration's is made.
+var newHostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // PersonOf is whose home a flake is, as "movein init" wrote it; what is not found is "".
 func PersonOf(flake []byte) (p Person) {
@@ -48,7 +48,7 @@ func PersonOf(flake []byte) (p Person) {
 
 // Check refuses what cannot be written.
 func (h NewHost) Check() error {
-	if !hostName.MatchString(h.Name) {
+	if !newHostName.MatchString(h.Name) {
 		return fmt.Errorf("%q is no name for a host: it may have letters, digits, dots and hyphens", h.Name)
 	}
 	return nil

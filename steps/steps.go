@@ -20,6 +20,7 @@ func All(f distro.Facts, c Config) []bootstrap.Step {
 		homeBuild{f, c},    // the generation of the configuration for this user and host
 		chezmoiFetch{f, c}, // chezmoi, if there are dotfiles and neither the home nor the host has one
 		homeActivate{f, c}, // profile, links, packages, units; or everything as before
+		handOn{c},          // secrets: to files, the session, the ssh-agent, the keyring
 		verify{f, c},       // is it as promised?
 	}
 }

@@ -186,7 +186,7 @@ func (u *Uninstall) state(v host.View) (names []string) {
 	if exists(v, u.s.c.Cache()) {
 		names = append(names, u.s.c.Cache())
 	}
-	return names
+	return append(names, handOn{u.s.c}.written(v)...)
 }
 
 // Apply gives the home back. The caller holds the user's lock.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -228,7 +229,7 @@ func (u *Update) Inputs(v host.View) []UpdatedInput {
 			all = append(all, UpdatedInput{name, from, to})
 		}
 	}
-	slices.SortFunc(all, func(a, b UpdatedInput) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return all
 }
 

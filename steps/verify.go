@@ -9,6 +9,7 @@ import (
 	"movein/bootstrap"
 	"movein/bootstrap/host"
 	"movein/distro"
+	"movein/steps/home"
 )
 
 // verify looks at the result as the user will meet it. It changes nothing: what
@@ -19,7 +20,7 @@ type verify struct {
 }
 
 func (verify) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "verify", Title: "Checks", Needs: []string{"home-activate"}}
+	return bootstrap.Info{Name: "verify", Title: "Checks", Needs: []string{"home-activate", "secrets"}}
 }
 
 // Plan lists the checks that fail now.
@@ -80,7 +81,8 @@ func (s verify) failing(ctx context.Context, v host.View) (out []failing) {
 	return out
 }
 
-// links finds links of the home that lead nowhere.
+// links finds links of the home that lead nowhere. One that the generation has lead
+// out of the store is what the user wants, whether or not there is something now.
 func (s verify) links(v host.View, g generation) error {
 	leaves, err := g.leaves(v)
 	if err != nil {
@@ -96,8 +98,9 @@ func (s verify) links(v host.View, g generation) error {
 		if info, err := v.Lstat(l.target); target == l.target && err == nil && info.Mode().IsRegular() {
 			continue // as most are, and there is no need to open it
 		}
-		if _, err := v.ReadHead(name, 0); err != nil {
-			dead = append(dead, l.rel)
+		end := endOf(v, name)
+		if !exists(v, end) && (strings.HasPrefix(end, nixStore+"/") || end != endOf(v, l.target)) {
+			dead = append(dead, home.Shown(l.rel))
 		}
 	}
 	if len(dead) > 0 {

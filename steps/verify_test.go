@@ -26,6 +26,19 @@ func TestAHomeThatIsAsPromisedPasses(t *testing.T) {
 	nothingToDo(t, activeHost(t), verifyStep())
 }
 
+func TestALinkOutOfTheStoreMayLeadNowhere(t *testing.T) {
+	h := activeHost(t)
+	out := "/nix/store/00000000000000000000000000000000-hm_out"
+	h.Put(theFiles+"/.out", "-> "+out)
+	h.Put(out, "-> /home/ann/later")
+	h.Put("/home/ann/.out", "-> "+theFiles+"/.out")
+	nothingToDo(t, h, verifyStep())
+	if err := h.Remove(out); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, verifyStep().Apply(t.Context(), h, nil), bootstrap.ExitFailed, "home links live", ".out")
+}
+
 func TestEachBrokenPromiseIsAnErrorWithANextCommand(t *testing.T) {
 	for _, test := range []struct {
 		name  string

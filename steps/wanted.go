@@ -97,9 +97,15 @@ func (s homeActivate) dropped(v host.View, g generation, unfinished string) (out
 
 // actions says in a plan what a preview says.
 func (s homeActivate) actions(v host.View, items []home.Item) (change bootstrap.Change) {
-	for _, i := range items {
-		if i.Verb == home.Keep || i.Claim.Kind == home.Dir && (i.Verb == home.Create || i.Verb == home.Delete) {
+	full := map[string]bool{} // directories that something comes into
+	// They are sorted: backward, what is in a directory comes before it.
+	for _, i := range slices.Backward(items) {
+		goes := i.Claim.Kind == home.Dir && (i.Verb == home.Delete || i.Verb == home.Create && full[i.Path])
+		if i.Verb == home.Keep || goes {
 			continue // is no change, or goes without saying
+		}
+		for dir := filepath.Dir(i.Path); dir != "." && i.Verb != home.Delete; dir = filepath.Dir(dir) {
+			full[dir] = true
 		}
 		a := bootstrap.Action{Verb: string(i.Verb), Target: filepath.Join(s.c.Home, i.Path), Owner: string(i.Claim.Owner), Source: i.Claim.Source, Was: i.Was}
 		if s.c.Diff {
@@ -107,6 +113,7 @@ func (s homeActivate) actions(v host.View, items []home.Item) (change bootstrap.
 		}
 		change = append(change, a)
 	}
+	slices.Reverse(change)
 	return change
 }
 

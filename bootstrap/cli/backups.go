@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -122,7 +123,7 @@ func (s *session) listRuns(b home.Backups) error {
 	for run, err := range broken {
 		all = append(all, runJSON{Run: run, Dir: filepath.Join(b.Dir, run), Error: err.Error()})
 	}
-	slices.SortFunc(all, func(a, b runJSON) int { return strings.Compare(b.Run, a.Run) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Run > all[j].Run })
 	if s.opt.json {
 		return json.NewEncoder(s.io.Out).Encode(map[string]any{"schema": bootstrap.Schema, "event": "backups", "backups": all})
 	}

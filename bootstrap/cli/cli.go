@@ -24,6 +24,7 @@ import (
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/secret"
 	"movein/bootstrap/report"
 )
 
@@ -34,8 +35,10 @@ type IO struct {
 	Environ  []string
 	Dir      string // the working directory; "": unknown
 	EUID     int
-	Width    int // of the terminal that Err is; 0: it is none
+	Width    int  // of the terminal that Err is; 0: it is none
+	OutTTY   bool // Out is a terminal
 
+	Name string   // that the program was started under
 	Root string   // what to take for /; empty but in tests
 	Self []string // the command that starts this program again; empty but in tests: the executable
 }
@@ -46,7 +49,7 @@ func Std() IO {
 	if err != nil { // it was removed; who names a relative path is told
 		dir = ""
 	}
-	return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr)}
+	return IO{Name: filepath.Base(os.Args[0]), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr), OutTTY: host.TerminalWidth(os.Stdout) > 0}
 }
 
 // abs makes name absolute, as seen from the working directory.
@@ -135,6 +138,9 @@ func Main(args []string, io IO) int {
 		signal.Stop(sigs) // a second one kills
 	}()
 
+	if io.Name == secret.Shim { // chezmoi asks for secrets
+		return secret.RunShim(ctx, secret.RuntimeDir(io.getenv("XDG_RUNTIME_DIR"), io.EUID), args, io.Out, io.Err)
+	}
 	root := newRoot(io)
 	root.SetArgs(args)
 	root.SetIn(io.In)
@@ -209,7 +215,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newInit(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newInit(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 

@@ -10,12 +10,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/kdbx"
+	"movein/bootstrap/host/secret"
 	"movein/bootstrap/report"
 	"movein/distro"
 	"movein/steps"
@@ -37,20 +40,31 @@ type options struct {
 
 // session is what a command works with: the host's facts and what is wanted of it.
 type session struct {
-	io     IO
-	opt    options
-	facts  distro.Facts
-	config steps.Config
-	view   host.Real // looks as whoever started the program
-	flags  *pflag.FlagSet
-	from   map[string]string                                      // setting: the variable or file that has it; no key: the command line
-	offer  func(ctx context.Context) (homeRepo string, err error) // asks for one when none is known; optional
+	io         IO
+	opt        options
+	facts      distro.Facts
+	config     steps.Config
+	view       host.Real // looks as whoever started the program
+	secrets    secrecy
+	secretsAre string         // for the summary
+	known      host.Redactor  // the secrets that must not be told
+	vaultFile  string         // that was opened
+	tells      bootstrap.Sink // in a run; nil in other commands
+	token      string         // for a git server
+	opened     *kdbx.Vault
+	oneAsks    sync.Mutex
+	vaultFor   *vaultOrders // the user's half opens the vault
+	wanted     bool         // this is that half, and the user has said how it is opened
+	other      secret.Giver // the half that has the terminal
+	flags      *pflag.FlagSet
+	from       map[string]string                                      // setting: the variable or file that has it; no key: the command line
+	offer      func(ctx context.Context) (homeRepo string, err error) // asks for one when none is known; optional
 }
 
 // addFlags declares the flags that are settings too. Each has an environment
 // variable and a key in movein.toml of the same name.
 func (s *session) addFlags(f *pflag.FlagSet) {
-	c, o := &s.config, &s.opt
+	c, o, x := &s.config, &s.opt, &s.secrets
 	f.StringVar(&o.user, "user", "", "whose `name` and home (default: the caller, or who called sudo)")
 	f.StringVar(&o.host, "host", "", "the host's `name` in the configuration's name (default: the hostname)")
 	f.StringVar(&c.Configuration, "configuration", "", "homeConfigurations `attribute` (default: found from user and host)")
@@ -78,17 +92,29 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.noProgress, "no-progress", false, "no progress bar")
 	f.StringVar(&o.logLevel, "log-level", "info", "how much to say: `error|warn|info|debug`")
 	f.StringVar(&o.logFile, "log-file", "", "also write every event to this `file`")
+	f.StringVar(&x.vault, "vault", "", "the KeePass `vault`: a file, a directory, an https URL, or \"none\" (default: looked for in ~/MyVault and on removable media)")
+	f.StringVar(&x.sha256, "vault-sha256", "", "`digest` of the vault that the URL brings")
+	f.StringVar(&x.keyFile, "key-file", "", "the vault's key `file`")
+	f.BoolVar(&x.noPassword, "no-password", false, "the vault's key is the key file alone")
+	f.StringVar(&x.file, "password-file", "", "`file` with the vault's master password, for its owner alone to read; - is standard input")
+	f.StringVar(&x.fd, "password-fd", "", "`number` of an open file to read the master password from")
+	f.StringVar(&x.command, "password-command", "", "`command` that prints the master password; no shell is involved")
+	f.StringVar(&x.askpass, "askpass", "", "`program` that asks for the master password in a window if there is no terminal")
+	f.StringVar(&x.tokenFD, "token-fd", "", "`number` of an open file to read a token for the repositories' server from")
+	f.BoolVar(&x.acceptNew, "accept-new", false, "take the key that an unknown ssh server shows, and remember it")
+	f.BoolVar(&x.without, "without-secrets", false, "leave the vault locked, and do all that needs nothing of it")
 	f.StringVar(&o.configFile, "config", "", "settings `file` (default: $XDG_CONFIG_HOME/movein/movein.toml)")
 	shared(f)
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge",
+var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "token-fd", "accept-new", "newline",
 	"name", "email", "add-host", "platform", "system", "merge", "lock", "as"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
-// the user likes: another's home, a file to append to, the digest of what root installs.
-var rootsOwn = []string{"user", "log-file", "nix-sha256"}
+// the user likes: another's home, a file to append to, the digest of what root installs,
+// a program to run and a file to read.
+var rootsOwn = []string{"user", "log-file", "nix-sha256", "password-command", "password-file", "askpass", "key-file", "vault"}
 
 // load fills in what the flags left open: from the environment, from files, from
 // what the last run used, from defaults.
@@ -147,13 +173,16 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
 			"name one: movein apply https://example.org/you/home.git; write one: movein init; or try: movein apply starter")
 	}
-	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight)}
+	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
+	if s.io.EUID == s.config.UID {
+		s.view.Vault, s.config.RuntimeDir = s, s.runtimeDir()
+	}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
 		s.view = s.rootHost()
 	}
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
-	return s.check(cmd)
+	return errors.Join(s.check(cmd), s.readToken())
 }
 
 // rootCache is where root remembers what it can find out again.
@@ -177,7 +206,7 @@ func (s *session) check(cmd *cobra.Command) error {
 			return wrong(e.name, "%s is %q, and may be one of: %s", e.name, e.value, e.allowed)
 		}
 	}
-	for _, e := range [][2]string{{"nix-sha256", s.config.NixSHA256}, {"chezmoi-sha256", s.config.ChezmoiSHA256}} {
+	for _, e := range [][2]string{{"nix-sha256", s.config.NixSHA256}, {"chezmoi-sha256", s.config.ChezmoiSHA256}, {"vault-sha256", s.secrets.sha256}} {
 		if d := e[1]; d != "" && (len(d) != 64 || strings.Trim(strings.ToLower(d), "0123456789abcdef") != "") {
 			return wrong(e[0], "%s is %q, which is no SHA-256 in 64 hexadecimal digits", e[0], d)
 		}
@@ -197,6 +226,9 @@ func (s *session) fromEnviron(given map[string]bool) (err error) {
 			err = cmp.Or(err, s.set(name, v, env)) // the rest is heard all the same: how an error is told is a setting too
 		}
 	})
+	if v := s.io.getenv("MOVEIN_PASSWORD_FD"); v != "" && !s.flags.Changed("password-fd") {
+		err = cmp.Or(err, s.set("password-fd", v, "MOVEIN_PASSWORD_FD"))
+	}
 	if v := s.io.getenv("MOVEIN_CONFIG"); v != "" && s.opt.configFile == "" {
 		s.opt.configFile = v
 	}
@@ -246,7 +278,7 @@ func (s *session) fromFile(v host.Files, name string, must bool, given map[strin
 	}
 	s.config = s.config.WithTables(file)
 	for key, value := range keys {
-		if given[key] || slices.Contains([]string{"verify", "hosts", "ownership", "chezmoi"}, key) {
+		if given[key] || slices.Contains([]string{"verify", "hosts", "ownership", "chezmoi", "secrets"}, key) {
 			continue
 		}
 		if s.io.EUID != s.config.UID && !must && slices.Contains(rootsOwn, key) {
@@ -378,7 +410,7 @@ func newConfigHelp() *cobra.Command {
   5. the default
 
 The home repo itself is "home-repo" in a file and MOVEIN_HOME_REPO in the
-environment. Four tables are in files only:
+environment. Five tables are in files only:
 
   [hosts.shoshin]                    # a host with one of these names uses shoshin's configuration
   aliases = ["shoshin-vm"]
@@ -395,7 +427,11 @@ environment. Four tables are in files only:
   ".config/kitty" = "home-manager"   # or "chezmoi"
   ".config" = "through"              # it may be a link to another place
 
-The settings (--config itself is none):
+  [secrets]                          # where values are, in the vault and in the Secret Service
+  rclone = { service = "rclone", key = "config-password" }
+  forge  = { entry = "Forges/mine", field = "token", nix = "git.example.org" }
+
+The settings (--config and --password-fd are in no file):
 
 ` + strings.TrimRight(all.FlagUsagesWrapped(100), "\n"),
 		Example: `  movein plan --config other.toml     try another file`,

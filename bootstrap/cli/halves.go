@@ -54,6 +54,10 @@ type orders struct {
 	Facts  distro.Facts `json:"facts"`
 	Config steps.Config `json:"config"`
 	NoLock bool         `json:"no_lock,omitempty"`
+	Vault  *vaultOrders `json:"vault,omitempty"` // nil: it is not to be opened
+
+	Token     string `json:"token,omitempty"` // for the repositories' server
+	AcceptNew bool   `json:"accept_new,omitempty"`
 }
 
 // open makes this process one half, or both, and gets the other ready.
@@ -77,7 +81,9 @@ func (s *session) open(ctx context.Context, sink bootstrap.Sink) (*halves, error
 		h.root = root
 	}
 	if s.io.EUID == 0 && !own {
-		user := &bootstrap.Remote{Name: "user", Start: s.startUser}
+		user := &bootstrap.Remote{Name: "user", Start: func(ctx context.Context) (io.WriteCloser, io.Reader, func() error, error) {
+			return s.startUser(ctx, sink)
+		}}
 		h.user, h.closers = user, append(h.closers, user.Close)
 		if err := user.Open(ctx); err != nil {
 			h.close()
@@ -140,8 +146,8 @@ func newLocal(real host.Real, j *bootstrap.Journal) *bootstrap.Local {
 	}}
 }
 
-// startUser starts this program as the user whose home it is.
-func (s *session) startUser(context.Context) (io.WriteCloser, io.Reader, func() error, error) {
+// startUser starts this program as the user whose home it is, and helps it to open the vault.
+func (s *session) startUser(ctx context.Context, sink bootstrap.Sink) (io.WriteCloser, io.Reader, func() error, error) {
 	self, err := s.io.self()
 	if err != nil {
 		return nil, nil, nil, err
@@ -150,7 +156,16 @@ func (s *session) startUser(context.Context) (io.WriteCloser, io.Reader, func() 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return s.tell(p, bootstrap.User)
+	in, out, wait, err := s.tell(p, bootstrap.User)
+	if err != nil || s.vaultFor == nil {
+		return in, out, wait, err
+	}
+	rest, err := s.helpOpen(ctx, in, out, sink)
+	if err != nil {
+		in.Close()
+		return nil, nil, nil, errors.Join(err, wait())
+	}
+	return in, rest, wait, nil
 }
 
 // startRoot starts this program as root: by sudo, or doas. It asks for a password at most once.
@@ -233,7 +248,11 @@ func (s *session) withoutRoot() string {
 
 // tell gives the other half its orders.
 func (s *session) tell(p *host.Process, as bootstrap.As) (io.WriteCloser, io.Reader, func() error, error) {
-	data, err := json.Marshal(orders{As: as, Facts: s.facts, Config: s.config, NoLock: s.opt.dryRun})
+	o := orders{As: as, Facts: s.facts, Config: s.config, NoLock: s.opt.dryRun}
+	if as == bootstrap.User {
+		o.Vault, o.Token, o.AcceptNew = s.vaultFor, s.token, s.secrets.acceptNew
+	}
+	data, err := json.Marshal(o)
 	if err == nil {
 		_, err = p.In.Write(append(data, '\n'))
 	}
@@ -276,12 +295,20 @@ func serve(ctx context.Context, io IO) error {
 	if err := json.Unmarshal(line, &o); err != nil {
 		return fmt.Errorf("reading orders: %w", err)
 	}
-	s := &session{io: io, facts: o.Facts, config: o.Config}
+	s := &session{io: io, facts: o.Facts, config: o.Config, token: o.Token}
+	s.secrets.acceptNew, s.opt.yes, s.opt.dryRun = o.AcceptNew, true, o.NoLock
+	if o.Token != "" {
+		s.known.Add(o.Token)
+	}
 	journal, lock := s.userJournal(), filepath.Join(s.config.State(), "lock")
 	real := host.Real{Root: io.Root, Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
 	if o.As == bootstrap.Root {
 		s.view.Cache = rootCache
 		journal, lock, real = rootJournal, rootLock, s.rootHost()
+	} else {
+		s.config.RuntimeDir = s.runtimeDir()
+		real.Logins, real.Vault = s.logins(), s
+		s.view = real
 	}
 	if !o.NoLock {
 		unlock, err := takeLock(real, lock)
@@ -294,9 +321,16 @@ func serve(ctx context.Context, io IO) error {
 	if err != nil && !o.NoLock { // a dry run needs none
 		return err
 	}
+	if o.Vault != nil {
+		lock, err := s.openHelped(ctx, *o.Vault, in, io.Out)
+		if err != nil {
+			return err
+		}
+		defer lock()
+	}
 	g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
 	if err != nil {
 		return err
 	}
-	return bootstrap.Serve(ctx, in, io.Out, g, newLocal(real, j))
+	return bootstrap.Serve(ctx, in, io.Out, g, newLocal(real, j), &s.known)
 }

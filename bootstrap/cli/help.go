@@ -19,6 +19,7 @@ var groups = []struct {
 	flags []string
 }{
 	{"Whose home, and from where", []string{"user", "host", "configuration", "branch", "dotfiles", "config"}},
+	{"Secrets", unlocking},
 	{"How it is done", nil},
 	{"How it is told", []string{"json", "verbose", "no-progress", "log-level", "log-file"}},
 }

@@ -129,9 +129,14 @@ func (s *session) applyNow(cmd *cobra.Command, start time.Time, err error, after
 		err = serr
 	}
 	var out bootstrap.Outcome
+	lock := func() {}
+	if err == nil {
+		s.secretsAre, lock, err = s.openVault(cmd.Context(), sink)
+	}
 	if err == nil {
 		out, err = s.run(cmd.Context(), sink)
 	}
+	lock()
 	if after != nil {
 		err = errors.Join(err, after())
 	}
@@ -197,7 +202,7 @@ func (s *session) graph() (*bootstrap.Graph, error) {
 
 // summary is what became of a run.
 func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error) bootstrap.Summary {
-	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Generation: s.config.Generation(host.Real{Root: s.io.Root})}
+	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Secrets: s.secretsAre, Generation: s.config.Generation(host.Real{Root: s.io.Root})}
 	for _, e := range out.Steps {
 		switch e.Status {
 		case bootstrap.Changed:
@@ -212,8 +217,10 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		}
 	}
 	if s.lookedAtHome(out) {
-		if sum.SkippedFiles = steps.Skipped(s.view); len(sum.SkippedFiles) > 0 {
+		if sum.SkippedFiles = steps.Skipped(s.view); len(sum.SkippedFiles) > 0 || len(steps.Unhanded(s.view)) > 0 {
 			sum.Secrets = "missing"
+		} else if sum.Secrets == "missing" { // the vault was, and nothing needs it
+			sum.Secrets = ""
 		}
 	}
 	switch {
@@ -259,7 +266,7 @@ func (s *session) sink() (sink bootstrap.Sink, closeLog func(), err error) {
 
 // redactor knows the secrets that the settings hold: what a repository's URL says of who logs in.
 func (s *session) redactor() *host.Redactor {
-	r := new(host.Redactor)
+	r := &s.known
 	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles} {
 		if u, err := url.Parse(repo); err == nil && u.User != nil && u.Scheme != "ssh" {
 			password, _ := u.User.Password()

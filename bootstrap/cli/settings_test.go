@@ -18,7 +18,7 @@ import (
 )
 
 // noFlag are keys of movein.toml that are no flags: an argument, and tables.
-var noFlag = []string{"home-repo", "verify", "hosts", "ownership", "chezmoi"}
+var noFlag = []string{"home-repo", "verify", "hosts", "ownership", "chezmoi", "secrets"}
 
 // keys are those of movein.toml.
 func keys() (all []string) {
@@ -69,6 +69,7 @@ func sample(f *pflag.Flag) (value, text string) {
 	value = map[string]string{
 		"user": "ann", "on-diverged": "stop", "on-modified": "stop", "nix-source": "distro", "log-level": "warn",
 		"nix-sha256": strings.Repeat("0123456789abcdef", 4), "chezmoi-sha256": strings.Repeat("0123456789abcdef", 4),
+		"vault-sha256": strings.Repeat("0123456789abcdef", 4),
 	}[f.Name]
 	if value == "" {
 		value = "x"

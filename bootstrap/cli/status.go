@@ -110,7 +110,7 @@ func (s *session) printStatus(st status) {
 	} else {
 		row("Generation", "none")
 	}
-	row("Nix", strings.TrimSpace(st.Nix+" "+st.NixKind))
+	row("Nix", strings.TrimSpace(st.Nix+" ("+st.NixKind+")"))
 	s.printCut(st.Cut)
 	if len(st.Drift) == 0 {
 		row("Drift", "none")

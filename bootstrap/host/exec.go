@@ -37,7 +37,7 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	if c.TTY {
 		cmd.Stdin = os.Stdin
 	}
-	err = cmd.Run()
+	err = runWith(cmd, c.FD3)
 	diag.flush()
 	res := Result{Stdout: out.Bytes(), Stderr: diag.buf, Code: -1}
 	if cmd.ProcessState != nil {
@@ -55,6 +55,28 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	return res, nil
 }
 
+// runWith runs cmd, which finds data in /dev/fd/3 if there is any.
+func runWith(cmd *exec.Cmd, data []byte) error {
+	if data == nil {
+		return cmd.Run()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd.ExtraFiles = []*os.File{r}
+	err = cmd.Start()
+	r.Close()
+	go func() { // ends when it is read, or when nobody is left to read it
+		w.Write(data) //nolint:errcheck // then the command says what it misses
+		w.Close()
+	}()
+	if err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
 func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	bin, err := r.LookPath(c.Args[0])
 	if err != nil {
@@ -63,6 +85,9 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	cmd := exec.CommandContext(ctx, r.full(bin), c.Args[1:]...)
 	cmd.Args[0] = c.Args[0]
 	cmd.Env = append(slices.Clone(r.Env), c.Env...)
+	if len(c.Nix) > 0 {
+		cmd.Env = append(cmd.Env, "NIX_CONFIG="+strings.Join(append([]string{r.env("NIX_CONFIG")}, c.Nix...), "\n"))
+	}
 	if len(c.Path) > 0 {
 		cmd.Env = append(cmd.Env, "PATH="+strings.Join(append(slices.Clone(c.Path), r.env("PATH")), ":"))
 	}

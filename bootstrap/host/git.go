@@ -26,7 +26,7 @@ const tipTimeout = 5 * time.Second
 func RemoteTip(ctx context.Context, r Remote) (Tip, error) {
 	ctx, cancel := context.WithTimeout(ctx, tipTimeout)
 	defer cancel()
-	w, err := dialGit(ctx, r.URL)
+	w, err := dialGit(ctx, r, false)
 	if err != nil {
 		return Tip{}, err
 	}
@@ -156,7 +156,7 @@ func worthAnother(ctx context.Context, err error) bool {
 	var branch *branchError
 	var disk *fs.PathError
 	return err != nil && ctx.Err() == nil && !errors.As(err, &down) && !errors.As(err, &branch) &&
-		!errors.As(err, &disk) && !errors.Is(err, ErrNoRemote) && !errors.Is(err, ErrLogin)
+		!errors.As(err, &disk) && !errors.Is(err, ErrNoRemote) && !errors.Is(err, ErrLogin) && !errors.Is(err, ErrHostKey)
 }
 
 func removeBelow(dir string) error {

@@ -12,9 +12,9 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/format/index"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"golang.org/x/sys/unix"
 )
 
@@ -201,7 +201,7 @@ func (c *checkout) removeEmpty(dir string) error {
 
 // create writes a blob to a new file or symlink.
 func (c *checkout) create(temp string, e gitEntry) error {
-	blob, err := object.GetBlob(c.w.repo.store, e.hash)
+	blob, err := c.w.repo.store.EncodedObject(plumbing.BlobObject, e.hash)
 	if err != nil {
 		return fmt.Errorf("reading blob %s: %w", e.hash, err)
 	}

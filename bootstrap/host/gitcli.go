@@ -72,3 +72,33 @@ func waitGit(cmd *exec.Cmd) (said string, err error) {
 	}
 	return out.String(), &CommandError{Args: cmd.Args, Code: code, Stderr: out.String(), Err: err}
 }
+
+// credentialTime is how long git's helpers may take; they ask nobody.
+const credentialTime = 5 * time.Second
+
+// gitCredential is what the credential helpers that git is configured with know of a
+// server; "" if they know nothing, or there is no git. See gitcredentials(7).
+func gitCredential(ctx context.Context, u gitURL) (user, password string) {
+	ctx, cancel := context.WithTimeout(ctx, credentialTime)
+	defer cancel()
+	cmd := gitCommand(ctx, "/", "-c", "core.askPass=", "credential", "fill")
+	cmd.Env = append(cmd.Env, "SSH_ASKPASS=", "GCM_INTERACTIVE=never")
+	ask := "protocol=" + u.scheme + "\nhost=" + u.host + "\npath=" + strings.TrimPrefix(u.path, "/") + "\n"
+	if u.user != "" {
+		ask += "username=" + u.user + "\n"
+	}
+	cmd.Stdin = strings.NewReader(ask + "\n")
+	out, err := cmd.Output()
+	if err != nil {
+		return "", ""
+	}
+	for line := range strings.Lines(string(out)) {
+		switch k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "="); k {
+		case "username":
+			user = v
+		case "password":
+			password = v
+		}
+	}
+	return user, password
+}

@@ -6,14 +6,16 @@ import (
 	"path/filepath"
 	"strconv"
 
-	git "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 // cloneInto clones into an empty directory; depth 0 is everything.
 func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progress func(string)) error {
-	w, err := dialGit(ctx, remote.URL)
+	w, err := dialGit(ctx, remote, true)
 	if err != nil {
 		return err
 	}
@@ -62,14 +64,11 @@ func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progre
 // empty. If it will be shallow, only that branch is to be fetched, for git would fetch
 // the whole history of the others.
 func initGit(dir, url, branch string, shallow bool) (*gitRepo, error) {
-	repo, err := git.PlainInit(dir, false)
-	if err != nil {
+	store := filesystem.NewStorage(osfs.New(filepath.Join(dir, ".git")), cache.NewObjectLRUDefault())
+	if err := store.Init(); err != nil {
 		return nil, err
 	}
-	c, err := repo.Config()
-	if err != nil {
-		return nil, err
-	}
+	c := config.NewConfig()
 	spec := config.RefSpec("+refs/heads/*:refs/remotes/origin/*")
 	if shallow {
 		spec = config.RefSpec("+refs/heads/" + branch + ":refs/remotes/origin/" + branch)
@@ -82,14 +81,13 @@ func initGit(dir, url, branch string, shallow bool) (*gitRepo, error) {
 	c.Raw.SetOption("core", "", "repositoryformatversion", "0")
 	c.Raw.SetOption("core", "", "filemode", strconv.FormatBool(keepsExecBits(dir)))
 	c.Raw.SetOption("core", "", "logallrefupdates", "true")
-	if err := repo.SetConfig(c); err != nil {
+	if err := store.SetConfig(c); err != nil {
 		return nil, err
 	}
-	r, err := openGit(dir)
-	if err != nil {
+	if err := store.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, name)); err != nil {
 		return nil, err
 	}
-	return r, r.setHead(name)
+	return openGit(dir)
 }
 
 // keepsExecBits tries out whether the file system remembers exec bits, which those of Windows do not.

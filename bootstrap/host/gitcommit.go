@@ -51,7 +51,7 @@ func initRepo(ctx context.Context, dir string, c Commit) error {
 	if err != nil {
 		return err
 	}
-	err = r.commit(ctx, c)
+	err = r.addCommit(ctx, c)
 	r.close()
 	if err == nil {
 		err = syncFileSystem(staging)
@@ -76,7 +76,7 @@ func CommitFiles(ctx context.Context, dir string, c Commit) error {
 		return err
 	}
 	defer r.close()
-	if err := r.commit(ctx, c); err != nil {
+	if err := r.addCommit(ctx, c); err != nil {
 		return fmt.Errorf("committing to %s: %w", dir, err)
 	}
 	return nil
@@ -85,7 +85,7 @@ func CommitFiles(ctx context.Context, dir string, c Commit) error {
 // ErrDetached says that HEAD is on no branch.
 var ErrDetached = errors.New("its HEAD is on no branch")
 
-func (r *gitRepo) commit(ctx context.Context, c Commit) error {
+func (r *gitRepo) addCommit(ctx context.Context, c Commit) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

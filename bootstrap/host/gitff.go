@@ -108,7 +108,7 @@ func (r *gitRepo) obtain(ctx context.Context, remote Remote, from, to plumbing.H
 // fetch gets the remote's branch, with its history back to what is here, or
 // whole if depth is infinite.
 func (r *gitRepo) fetch(ctx context.Context, remote Remote, from plumbing.Hash, depth int, cut func(string)) error {
-	w, err := dialGit(ctx, remote.URL)
+	w, err := dialGit(ctx, remote, true)
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 )
 
 // reach is a search for everything that can be reached.
@@ -100,32 +100,17 @@ func (s *reach) headers(h plumbing.Hash, b []byte, keys ...string) error {
 	return nil
 }
 
-// namedIn returns the objects in the header lines of a commit or tag that begin with key.
-func namedIn(b []byte, key string) (names []plumbing.Hash) {
-	head, _, _ := bytes.Cut(b, []byte("\n\n"))
-	for line := range bytes.Lines(head) {
-		if name, ok := strings.CutPrefix(string(line), key+" "); ok && plumbing.IsHash(strings.TrimSuffix(name, "\n")) {
-			names = append(names, plumbing.NewHash(strings.TrimSuffix(name, "\n")))
-		}
-	}
-	return names
-}
-
-// tree finds the entries of a tree, "MODE NAME\0HASH" each. Commits of submodules are not of this repository.
+// tree finds the entries of a tree. Commits of submodules are not of this repository.
 func (s *reach) tree(h plumbing.Hash, b []byte) error {
-	for len(b) > 0 {
-		end := bytes.IndexByte(b, 0)
-		mode, _, ok := bytes.Cut(b[:max(end, 0)], []byte(" "))
-		var to plumbing.Hash
-		if !ok || len(b) < end+1+len(to) {
-			return &DamagedRepoError{"object " + h.String(), errors.New("it is no tree")}
-		}
-		copy(to[:], b[end+1:])
-		b = b[end+1+len(to):]
-		if string(mode) == "160000" {
+	entries, err := entriesOf(b)
+	if err != nil {
+		return &DamagedRepoError{"object " + h.String(), err}
+	}
+	for _, e := range entries {
+		if e.mode == filemode.Submodule {
 			continue
 		}
-		if err := s.find(to, string(mode) == "40000" || string(mode) == "040000"); err != nil {
+		if err := s.find(e.hash, e.mode == filemode.Dir); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
 )
@@ -185,17 +184,17 @@ func (r *gitRepo) ref(name plumbing.ReferenceName) (plumbing.Hash, error) {
 
 // has tells whether the commit itself is here.
 func (r *gitRepo) has(commit plumbing.Hash) bool {
-	_, err := object.GetCommit(r.store, commit)
+	_, err := r.commit(commit)
 	return err == nil
 }
 
 // hasParents tells whether a commit and all its parents are here.
 func (r *gitRepo) hasParents(commit plumbing.Hash) bool {
-	c, err := object.GetCommit(r.store, commit)
+	c, err := r.commit(commit)
 	if err != nil {
 		return false
 	}
-	for _, p := range c.ParentHashes {
+	for _, p := range c.parents {
 		if !r.has(p) {
 			return false
 		}
@@ -242,15 +241,15 @@ func (r *gitRepo) ancestor(old, new plumbing.Hash) (ancestry, error) {
 func (r *gitRepo) history(from, stop plumbing.Hash) (seen map[plumbing.Hash]bool, cut []plumbing.Hash, err error) {
 	seen = map[plumbing.Hash]bool{from: true}
 	for todo := []plumbing.Hash{from}; len(todo) > 0 && !seen[stop]; todo = todo[1:] {
-		c, err := object.GetCommit(r.store, todo[0])
+		c, err := r.commit(todo[0])
 		if err != nil {
-			return nil, nil, fmt.Errorf("reading commit %s: %w", todo[0], err)
+			return nil, nil, err
 		}
-		if r.shallow[c.Hash] {
-			cut = append(cut, c.Hash)
+		if r.shallow[todo[0]] {
+			cut = append(cut, todo[0])
 			continue
 		}
-		for _, p := range c.ParentHashes {
+		for _, p := range c.parents {
 			if !seen[p] {
 				seen[p] = true
 				todo = append(todo, p)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 const (
@@ -152,8 +151,8 @@ func (r *gitRepo) ahead(branch string, head plumbing.Hash) (bool, error) {
 
 // isTree tells whether a commit has the tree.
 func (r *gitRepo) isTree(commit, tree plumbing.Hash) bool {
-	c, err := object.GetCommit(r.store, commit)
-	return err == nil && c.TreeHash == tree
+	c, err := r.commit(commit)
+	return err == nil && c.tree == tree
 }
 
 // markName is a file in the git directory that exists while a checkout is under

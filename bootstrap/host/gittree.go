@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 // gitEntry is one path of a tree. The zero value is a path that is not there.
@@ -23,34 +22,39 @@ func (r *gitRepo) tree(commit plumbing.Hash) (map[string]gitEntry, error) {
 	if commit.IsZero() {
 		return files, nil
 	}
-	c, err := object.GetCommit(r.store, commit)
+	c, err := r.commit(commit)
 	if err != nil {
-		return nil, fmt.Errorf("reading commit %s: %w", commit, err)
+		return nil, err
 	}
-	return files, r.addTree(files, "", c.TreeHash)
+	return files, r.addTree(files, "", c.tree)
 }
 
 func (r *gitRepo) addTree(files map[string]gitEntry, prefix string, hash plumbing.Hash) error {
-	t, err := object.GetTree(r.store, hash)
+	b, err := r.read(plumbing.TreeObject, hash)
+	var entries []treeEntry
+	if err == nil {
+		entries, err = entriesOf(b)
+	}
 	if err != nil {
 		return fmt.Errorf("reading tree %s: %w", hash, err)
 	}
-	for _, e := range t.Entries {
-		if !safeName(e.Name) {
-			return fmt.Errorf("reading tree %s: %q is not a name for a file in a work tree", hash, prefix+e.Name)
+	for _, e := range entries {
+		if !safeName(e.name) {
+			return fmt.Errorf("reading tree %s: %q is not a name for a file in a work tree", hash, prefix+e.name)
 		}
-		switch e.Mode {
+		switch e.mode {
 		case filemode.Dir:
-			if err := r.addTree(files, prefix+e.Name+"/", e.Hash); err != nil {
+			if err := r.addTree(files, prefix+e.name+"/", e.hash); err != nil {
 				return err
 			}
+			continue
 		case filemode.Deprecated:
-			files[prefix+e.Name] = gitEntry{filemode.Regular, e.Hash}
+			e.mode = filemode.Regular
 		case filemode.Regular, filemode.Executable, filemode.Symlink, filemode.Submodule:
-			files[prefix+e.Name] = gitEntry{e.Mode, e.Hash}
 		default:
-			return fmt.Errorf("reading tree %s: %s has mode %o", hash, prefix+e.Name, e.Mode)
+			return fmt.Errorf("reading tree %s: %s has mode %o", hash, prefix+e.name, e.mode)
 		}
+		files[prefix+e.name] = e.gitEntry
 	}
 	return nil
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	"github.com/go-git/go-git/v5/plumbing/transport/client"
+	gittcp "github.com/go-git/go-git/v5/plumbing/transport/git"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
-	"github.com/go-git/go-git/v5/plumbing/transport/server"
+	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 )
 
 // ErrNoRemote says that there is no repository at a URL, or none that is shown to us.
@@ -44,24 +44,60 @@ const (
 // wire is a conversation with the upload-pack of a remote.
 type wire struct {
 	url     string
-	session transport.UploadPackSession
+	session uploadPack
 	refs    *packp.AdvRefs
 	done    func()
 }
 
+// uploadPack is the part of a transport.UploadPackSession that is used.
+type uploadPack interface {
+	AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error)
+	UploadPack(ctx context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error)
+	Close() error
+}
+
 // dialGit connects to a remote and asks which branches it has. Local
-// repositories are served by this process, so that no git program is needed.
-func dialGit(ctx context.Context, url string) (*wire, error) {
+// repositories are served by this process, so that no git program is needed. A server
+// that asks for a login is told what r.Logins knows; ask: somebody may be asked for it.
+func dialGit(ctx context.Context, r Remote, ask bool) (*wire, error) {
+	u := parseGitURL(r.URL)
+	if u.scheme == "ssh" {
+		login, done, err := r.Logins.ssh(ctx, u, ask)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", bareURL(r.URL), err)
+		}
+		defer done()
+		return dialGitAs(ctx, r.URL, login)
+	}
+	w, err := dialGitAs(ctx, r.URL, nil)
+	if !errors.Is(err, ErrLogin) {
+		return w, err
+	}
+	login, lerr := r.Logins.login(ctx, u, ask)
+	if lerr != nil {
+		return nil, fmt.Errorf("%w: %w", err, lerr)
+	}
+	if login == nil {
+		return nil, err
+	}
+	w, err = dialGitAs(ctx, r.URL, login)
+	if errors.Is(err, ErrLogin) {
+		return nil, fmt.Errorf("%w, and refuses the token that it was given", err)
+	}
+	return w, err
+}
+
+func dialGitAs(ctx context.Context, url string, login transport.AuthMethod) (*wire, error) {
 	w := &wire{url: bareURL(url), done: func() {}}
-	t, ep, err := w.transport()
+	open, err := w.opener(login)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL %s: %w", w.url, err)
 	}
 	// The ssh transport connects without a context.
 	opened := make(chan error)
 	go func() {
-		s, err := t.NewUploadPackSession(ep, nil)
-		if err == nil { // with an error, s is a nil that does not compare as one
+		s, err := open()
+		if err == nil { // with an error, s may be a nil that does not compare as one
 			w.session = s
 		}
 		select {
@@ -85,22 +121,30 @@ func dialGit(ctx context.Context, url string) (*wire, error) {
 	return w, nil
 }
 
-func (w *wire) transport() (transport.Transport, *transport.Endpoint, error) {
+// opener returns what opens a session, which may take long.
+func (w *wire) opener(login transport.AuthMethod) (func() (uploadPack, error), error) {
 	u := parseGitURL(w.url)
 	if u.scheme == "file" {
-		return server.NewClient(localLoader{}), &transport.Endpoint{Protocol: "file", Path: u.path}, nil
+		return func() (uploadPack, error) { return openLocal(u.path) }, nil
 	}
 	ep, err := transport.NewEndpoint(w.url)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if u.scheme == "http" || u.scheme == "https" {
-		t := newTransport()
-		w.done = t.CloseIdleConnections
-		return githttp.NewClient(&http.Client{Transport: &watchdog{next: t, stall: gitStall}}), ep, nil
+	var t transport.Transport
+	switch u.scheme {
+	case "http", "https":
+		over := newTransport()
+		w.done = over.CloseIdleConnections
+		t = githttp.NewClient(&http.Client{Transport: &watchdog{next: over, stall: gitStall}})
+	case "ssh":
+		t = gitssh.DefaultClient
+	case "git":
+		t = gittcp.DefaultClient
+	default:
+		return nil, fmt.Errorf("unsupported scheme %q", u.scheme)
 	}
-	t, err := client.NewClient(ep)
-	return t, ep, err
+	return func() (uploadPack, error) { return t.NewUploadPackSession(ep, login) }, nil
 }
 
 func (w *wire) close() {
@@ -108,20 +152,6 @@ func (w *wire) close() {
 		w.session.Close()
 	}
 	w.done()
-}
-
-// localLoader opens repositories on this machine for the server in this process.
-type localLoader struct{}
-
-func (localLoader) Load(ep *transport.Endpoint) (storer.Storer, error) {
-	r, err := openGit(ep.Path)
-	if errors.Is(err, ErrNotRepo) {
-		return nil, transport.ErrRepositoryNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r.store, nil
 }
 
 // branch finds a branch among those the remote has; "" is what its HEAD names.
@@ -251,6 +281,8 @@ func remoteError(url string, err error) error {
 	var network net.Error
 	var disk *fs.PathError
 	switch {
+	case errors.Is(err, ErrHostKey):
+		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.As(err, &disk): // its errno would pass for a net.Error
 		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):

@@ -23,6 +23,7 @@ type View interface {
 	Memory
 	Teller
 	Looker
+	Secrets
 }
 
 // Host also changes the host. Only Apply is given one.
@@ -35,6 +36,7 @@ type Host interface {
 	Bundler
 	Unpacker
 	Keeper
+	Hander
 }
 
 // Files reads files. Names are absolute. Errors are those of package os.
@@ -77,6 +79,43 @@ type Repos interface {
 	// Repo reads the repository whose work tree is dir. fs.ErrNotExist if dir
 	// does not exist; ErrNotRepo if it is something else.
 	Repo(ctx context.Context, dir string) (Repo, error)
+}
+
+// Secrets knows the user's secrets, without asking anybody.
+type Secrets interface {
+	// Secret is a value; "" if it cannot be had without asking, or is nowhere.
+	Secret(ctx context.Context, r SecretRef) (string, error)
+	// Holds reports whether a taker has what it was given; mark is what HandOn returned
+	// then. With p.Value, also whether that is still the value, if it shows that.
+	Holds(ctx context.Context, p Taker, mark string) (bool, error)
+}
+
+// Hander hands secrets on.
+type Hander interface {
+	// AskSecret is Secret, and somebody may be asked to open the vault.
+	AskSecret(ctx context.Context, r SecretRef) (string, error)
+	// HandOn gives p.Value to a taker, and returns how to know it again.
+	HandOn(ctx context.Context, p Taker) (mark string, err error)
+}
+
+// SecretRef says which secret is meant.
+type SecretRef struct {
+	Service, Key string // how the Secret Service knows it, and a vault whose entry has these attributes
+	Entry, Field string // or its path or title in the vault; Field "" is Password
+}
+
+// What takes a secret, beside files.
+const (
+	SessionVariable = "env"     // of what the user's systemd starts from now on: Name
+	SSHAgent        = "ssh"     // the user's agent takes a private key
+	Keyring         = "keyring" // the Secret Service: Service and Key
+)
+
+// Taker is where a secret goes.
+type Taker struct {
+	Kind, Name   string
+	Service, Key string
+	Value        string
 }
 
 // Store reads the Nix store.
@@ -186,9 +225,11 @@ type Unpacker interface {
 type Cmd struct {
 	Args  []string
 	Env   []string // added to the clean environment that every child gets
+	Nix   []string // lines added to its NIX_CONFIG
 	Path  []string // directories that the child looks for programs in before those of its PATH
 	Dir   string
 	Stdin []byte
+	FD3   []byte            // what it finds in /dev/fd/3; optional
 	TTY   bool              // it asks on the terminal: leave it in the foreground process group
 	Lines func(line string) // called with each line the command writes to standard error; optional
 }
@@ -204,6 +245,8 @@ type Result struct {
 type Remote struct {
 	URL    string `json:"url"`
 	Branch string `json:"branch,omitempty"` // "": what the remote's HEAD names
+
+	Logins *Logins `json:"-"` // set by Real
 }
 
 // Tip is what a remote's branch points at.

@@ -21,6 +21,9 @@ type Real struct {
 	Cache string     // directory of the Memory; "": nothing is remembered
 	Notes func(Note) // told of progress and warnings; may be nil
 	Sight *Sight     // what was seen of the host in this run; may be nil
+
+	Logins *Logins // at git servers; may be nil
+	Vault  Vault   // nil: there are no secrets
 }
 
 // Note is what a step tells on the way.
@@ -286,6 +289,7 @@ func (r Real) ServerTime(ctx context.Context, url string) (time.Time, error) {
 
 // Tip implements Network.
 func (r Real) Tip(ctx context.Context, remote Remote) (Tip, error) {
+	remote.Logins = r.Logins
 	return look(r.Sight, "tip "+remote.Branch+" "+remote.URL, func() (Tip, error) { return RemoteTip(ctx, remote) })
 }
 
@@ -297,6 +301,7 @@ func (r Real) Repo(ctx context.Context, dir string) (Repo, error) {
 
 // Clone implements Cloner.
 func (r Real) Clone(ctx context.Context, remote Remote, dir string) error {
+	remote.Logins = r.Logins
 	note, err := CloneRepo(ctx, remote, r.path(dir), nil)
 	if note != "" {
 		r.Warn("%s", note)
@@ -306,6 +311,7 @@ func (r Real) Clone(ctx context.Context, remote Remote, dir string) error {
 
 // FastForward implements Cloner.
 func (r Real) FastForward(ctx context.Context, dir string, remote Remote, commit string) error {
+	remote.Logins = r.Logins
 	return FastForward(ctx, r.path(dir), remote, commit)
 }
 
@@ -325,4 +331,15 @@ func (r Real) Bundle(ctx context.Context, dir, into string, reuse []string) (str
 		return "", err
 	}
 	return filepath.Join(into, filepath.Base(file)), nil
+}
+
+// Resolve returns where name leads when every link in it is followed; name itself if that is nowhere.
+func (r Real) Resolve(name string) string {
+	if r.Root != "" {
+		return r.resolve(filepath.Clean("/"+name), 40)
+	}
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		return real
+	}
+	return name
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"movein/bootstrap"
@@ -21,6 +22,7 @@ type About struct {
 	Version    string // of movein
 	Reason     string
 	Generation string // the active one; or ""
+	Part       bool   // of a change that has an older one
 	Aside      bool   // for itself alone: going back to before it or an earlier run does not give back what is in it
 }
 
@@ -45,9 +47,9 @@ func (b Backups) Begin(h host.Host, a About) (*Backup, error) {
 		return nil, fmt.Errorf("beginning a backup: %w", err)
 	}
 	k := &Backup{b: b, h: h, dir: filepath.Join(b.Dir, making+run), have: map[string]Entry{}}
-	k.m = Manifest{Schema: manifestSchema, Run: run, Time: h.Now().UTC(), Home: b.Home, Version: a.Version, Reason: a.Reason, Generation: a.Generation, Aside: a.Aside}
+	k.m = Manifest{Schema: manifestSchema, Run: run, Time: h.Now().UTC(), Home: b.Home, Version: a.Version, Reason: a.Reason, Generation: a.Generation, Part: a.Part, Aside: a.Aside}
 	if err := h.MkdirAll(k.dir, 0o700); err != nil {
-		return nil, k.refuse("the backup", err)
+		return nil, refusal("the backup", err)
 	}
 	return k, nil
 }
@@ -94,7 +96,7 @@ func (k *Backup) SaveTree(ctx context.Context, paths ...string) error {
 			err = k.walk(ctx, path, top, &want)
 		}
 		if err != nil {
-			return k.drop(k.refuse(k.b.place(path).String(), err))
+			return k.drop(refusal(k.b.place(path).String(), err))
 		}
 	}
 	return k.save(ctx, want, nil)
@@ -109,7 +111,7 @@ func (k *Backup) Dirs() (dirs []host.Kept) {
 			dirs = append(dirs, e.Kept)
 		}
 	}
-	slices.SortFunc(dirs, func(a, b host.Kept) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(dirs, func(i, j int) bool { return dirs[i].Name < dirs[j].Name })
 	return dirs
 }
 
@@ -185,7 +187,7 @@ func (k *Backup) save(ctx context.Context, paths, dirs []string) error {
 	for i, name := range names {
 		kept, err := k.h.Keep(ctx, k.b.place(name), k.dir)
 		if err != nil {
-			return k.drop(k.refuse(k.b.place(name).String(), err))
+			return k.drop(refusal(k.b.place(name).String(), err))
 		}
 		k.have[name] = Entry{Kept: kept, Parent: todo[name]}
 		k.h.Progress(int64(i+1), int64(len(names)), "files")
@@ -204,13 +206,13 @@ const (
 func (k *Backup) room(ctx context.Context, names []string) error {
 	free, err := k.h.Free(k.dir)
 	if err != nil {
-		return k.refuse("the backup", err)
+		return refusal("the backup", err)
 	}
 	need := int64(spare)
 	for _, name := range names {
 		now, err := k.h.Look(ctx, k.b.place(name), false)
 		if err != nil {
-			return k.refuse(k.b.place(name).String(), err)
+			return refusal(k.b.place(name).String(), err)
 		}
 		need += 512
 		if now.Kind == host.KindFile {
@@ -224,8 +226,8 @@ func (k *Backup) room(ctx context.Context, names []string) error {
 	return nil
 }
 
-// refuse says that what cannot be kept is not replaced either.
-func (k *Backup) refuse(what string, err error) error {
+// refusal says that what cannot be kept is not replaced either.
+func refusal(what string, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, bootstrap.ErrInterrupted) {
 		return err
 	}
@@ -265,10 +267,11 @@ func (k *Backup) Seal() error {
 	if k.failed {
 		return errors.New("sealing a backup: it has failed before")
 	}
-	k.m.Entries = slices.SortedFunc(maps.Values(k.have), byName)
+	k.m.Entries = slices.Collect(maps.Values(k.have))
+	sort.Slice(k.m.Entries, func(i, j int) bool { return k.m.Entries[i].Name < k.m.Entries[j].Name })
 	data, err := json.MarshalIndent(k.m, "", " ")
 	if err != nil {
-		return k.drop(k.refuse("the manifest", err))
+		return k.drop(refusal("the manifest", err))
 	}
 	err = k.h.WriteFile(filepath.Join(k.dir, manifestName), append(data, '\n'), 0o600)
 	if err == nil {
@@ -278,7 +281,7 @@ func (k *Backup) Seal() error {
 		err = k.h.Rename(k.dir, filepath.Join(k.b.Dir, k.m.Run))
 	}
 	if err != nil {
-		return k.drop(k.refuse("the home", err))
+		return k.drop(refusal("the home", err))
 	}
 	k.failed = true // it is no longer there to save to
 	return nil

@@ -1,7 +1,6 @@
 package home
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,7 +111,7 @@ func (b Backups) Open(v host.Files, run string) (Run, error) {
 		return Run{}, bootstrap.Hint(errors.New("there are no backups"), "movein makes one before it replaces anything of yours: movein apply")
 	}
 	if run == "" || run == Latest {
-		return b.read(v, names[len(names)-1])
+		return b.latest(v, names)
 	}
 	var fit []string
 	for _, name := range names {
@@ -134,8 +133,18 @@ func (b Backups) Open(v host.Files, run string) (Run, error) {
 	return Run{}, bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(fmt.Errorf(what, run, strings.Join(names, ", ")), "see what is in them: movein backups list"))
 }
 
-// Latest is the name for the newest run.
+// Latest is the name for the newest run: the newest backup that was not made on the
+// way of another.
 const Latest = "latest"
+
+func (b Backups) latest(v host.Files, names []string) (r Run, err error) {
+	for _, name := range slices.Backward(names) {
+		if r, err = b.read(v, name); err != nil || !r.Part && !r.Aside {
+			return r, err
+		}
+	}
+	return b.read(v, names[len(names)-1])
+}
 
 func (b Backups) read(v host.Files, run string) (r Run, err error) {
 	r.Dir = filepath.Join(b.Dir, run)
@@ -209,5 +218,3 @@ func parents(path string) (all []string) {
 	slices.Reverse(all)
 	return all
 }
-
-func byName(a, b Entry) int { return cmp.Compare(a.Name, b.Name) }

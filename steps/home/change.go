@@ -48,7 +48,7 @@ func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	if err != nil {
 		return err
 	}
-	if err := c.outOfWay(ctx, h, job.Items); err != nil {
+	if err := c.Refused(ctx, h, job.Items); err != nil {
 		return err
 	}
 	b, err := c.backUp(ctx, h, job)

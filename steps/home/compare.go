@@ -119,12 +119,19 @@ func (p *preview) stranger(c Claim, info fs.FileInfo) error {
 	return nil
 }
 
-// absent looks for what an owner wants to be gone.
+// absent looks for what an owner wants to be gone. In a directory that is a link it
+// is not deleted: it gets no link when that is unfolded.
 func (p *preview) absent(c Claim) error {
 	info, err := p.v.Lstat(p.name(c.Path))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	} else if err != nil {
+		return err
+	}
+	if p.goes(c.Path) {
+		return nil
+	}
+	if state, err := p.dir(Claim{Path: parentOf(c.Path), Kind: Dir, Owner: c.Owner}); state == missing || err != nil {
 		return err
 	}
 	was, err := p.was(c.Path, info)

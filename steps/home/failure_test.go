@@ -246,6 +246,24 @@ func TestUnreadableFileIsARefusalThatNamesIt(t *testing.T) {
 	refused(t, k.Save(context.Background(), "shadow"), "/etc/shadow", "permission denied", "nothing was changed")
 }
 
+func TestWhatCouldNotBeKeptIsSeenBeforehand(t *testing.T) {
+	if os.Geteuid() == 0 {
+		unprivileged(t)
+		return
+	}
+	b, h := plain(t, map[string]string{"d/closed/a": "text", "own": "text"})
+	check(t, os.Chmod(b.Home+"/d/closed", 0o600))
+	check(t, os.Chmod(b.Home+"/own", 0o000))
+	see := func(top, path string) error {
+		c := home.Changer{Backups: home.Backups{Dir: b.Dir, Home: top}, Record: b.Dir + "/change.json"}
+		return c.Refused(t.Context(), h, []home.Item{{Path: path, Verb: home.Replace}})
+	}
+	refused(t, see(b.Home, "d"), b.Home+"/d/closed/a", "permission denied", "nothing was changed")
+	refused(t, see("/etc", "shadow"), "/etc/shadow", "permission denied", "nothing was changed")
+	check(t, see(b.Home, "own"))
+	check(t, os.Chmod(b.Home+"/d/closed", 0o700))
+}
+
 func TestOwnFileThatIsClosedIsKept(t *testing.T) {
 	unprivileged(t)
 	b, h := plain(t, map[string]string{"a": "text"})

@@ -1,8 +1,8 @@
 package home
 
 import (
-	"cmp"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -26,7 +26,7 @@ func Conflicts(claims []Claim) (out []Conflict) {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Conflict) int { return cmp.Compare(a.Inner.Path, b.Inner.Path) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Inner.Path < out[j].Inner.Path })
 	return out
 }
 

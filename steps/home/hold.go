@@ -90,7 +90,7 @@ func (c Changer) inTheWay(h host.Host, path string) (string, error) {
 
 // keepHeld keeps what is at the paths in a backup, and takes it away.
 func (c Changer) keepHeld(ctx context.Context, h host.Host, rec *record, held []string) error {
-	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: "before home-manager's links", Generation: rec.Generation})
+	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: "before home-manager's links", Generation: rec.Generation, Part: true})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type Manifest struct {
 	Version    string    `json:"version"`              // of movein
 	Reason     string    `json:"reason"`               // "before apply"
 	Generation string    `json:"generation,omitempty"` // the active one at that time
+	Part       bool      `json:"part,omitempty"`       // of a change that has an older one
 	Aside      bool      `json:"aside,omitempty"`      // it is no part of the way back to an earlier run
 	Bundles    []string  `json:"bundles,omitempty"`    // names of git bundles beside the manifest
 	Entries    []Entry   `json:"entries"`

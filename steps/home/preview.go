@@ -1,7 +1,6 @@
 package home
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 
 	"movein/bootstrap/host"
@@ -32,16 +32,21 @@ type Wanted struct {
 // wanted. What has to be made or goes on the way is in it too: directories, and
 // the links that take the place of a directory that was one link.
 func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
-	p := &preview{ctx: ctx, v: v, w: w, dirs: map[string]placed{".": there}, byPath: map[string]Claim{}, below: map[string]bool{}}
+	p := &preview{ctx: ctx, v: v, w: w, dirs: map[string]placed{".": there}, byPath: map[string]Claim{}, below: map[string]bool{}, gaps: map[string]bool{}}
 	for _, c := range w.Claims {
 		if old, twice := p.byPath[c.Path]; !twice || old.Kind == Dir {
 			p.byPath[c.Path] = c
 		}
-		for dir := parentOf(c.Path); dir != "." && c.Kind != Absent; dir = parentOf(dir) {
-			p.below[dir] = true
+		below := p.below
+		if c.Kind == Absent {
+			below = p.gaps
+		}
+		for dir := parentOf(c.Path); dir != "."; dir = parentOf(dir) {
+			below[dir] = true
 		}
 	}
-	claims := slices.SortedFunc(slices.Values(w.Claims), func(a, b Claim) int { return cmp.Compare(a.Path, b.Path) })
+	claims := slices.Clone(w.Claims)
+	sort.Slice(claims, func(i, j int) bool { return claims[i].Path < claims[j].Path })
 	for _, c := range claims {
 		if err := p.claim(c); err != nil {
 			return nil, fmt.Errorf("looking at %q: %w", filepath.Join(w.Home, c.Path), err)
@@ -50,7 +55,7 @@ func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
 	if err := p.drop(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(p.items, func(a, b Item) int { return cmp.Compare(a.Path, b.Path) })
+	sort.Slice(p.items, func(i, j int) bool { return p.items[i].Path < p.items[j].Path })
 	return p.items, nil
 }
 
@@ -62,6 +67,7 @@ type preview struct {
 	dirs   map[string]placed // directories that were looked at
 	byPath map[string]Claim
 	below  map[string]bool // paths that something is wanted below of
+	gaps   map[string]bool // paths that something is not wanted below of
 	items  []Item
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -24,7 +23,7 @@ func (k *Backup) unchanged(ctx context.Context, trees []string) error {
 		if _, through := errors.AsType[*host.ThroughLinkError](err); through && e.Kind == host.KindAbsent {
 			continue // it is below what is replaced
 		} else if err != nil {
-			return k.refuse(k.b.place(path).String(), err)
+			return refusal(k.b.place(path).String(), err)
 		}
 		same := now.Kind == e.Kind && now.Inode == e.Inode && now.Size == e.Size && now.Mode == e.Mode && now.MTime.Equal(e.MTime)
 		if !same {
@@ -35,7 +34,7 @@ func (k *Backup) unchanged(ctx context.Context, trees []string) error {
 		}
 		entries, err := k.h.ReadDir(k.b.place(path).String())
 		if err != nil {
-			return k.refuse(k.b.place(path).String(), err)
+			return refusal(k.b.place(path).String(), err)
 		}
 		for _, in := range entries {
 			if _, known := k.have[filepath.Join(path, in.Name())]; !known {
@@ -66,49 +65,6 @@ func (k *Backup) separate(ctx context.Context, items []Item) error {
 		}
 		if _, err := k.h.PutBack(ctx, own, filepath.Join(k.b.Dir, k.m.Run), k.b.place(i.Path), ""); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// outOfWay refuses to replace or delete what the backups themselves are in. It goes by
-// inodes: names lead through links.
-func (c Changer) outOfWay(ctx context.Context, h host.Host, items []Item) error {
-	above := map[string]bool{}
-	dir := filepath.Dir(c.Record)
-	for {
-		now, err := h.Look(ctx, host.Place{Base: dir, Name: "."}, false)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && now.Kind == host.KindAbsent {
-			dir = filepath.Dir(dir) // not made yet
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if above[now.Inode] {
-			break
-		}
-		above[now.Inode] = true
-		dir += "/.." // of where it really is
-	}
-	// And the names that lead there: without them nobody finds it.
-	for dir := filepath.Dir(c.Record); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		now, err := h.Look(ctx, host.Place{Base: filepath.Dir(dir), Name: filepath.Base(dir)}, false)
-		if err == nil && now.Kind == host.KindLink {
-			above[now.Inode] = true
-		}
-	}
-	for _, i := range items {
-		if i.Verb != Replace && i.Verb != Delete {
-			continue
-		}
-		now, err := h.Look(ctx, c.place(i.Path), false)
-		if err != nil {
-			return err
-		}
-		if above[now.Inode] && (now.Kind == host.KindDir || i.Claim.Kind != Dir) { // a folded directory still leads there
-			return bootstrap.Hint(bootstrap.Refuse("%s is to be replaced or removed (%s), and movein keeps its backups in it", Shown(c.place(i.Path).String()), i.Claim.Source),
-				"take that out of the repo, or set XDG_STATE_HOME to a place that is not managed, then run the same command again")
 		}
 	}
 	return nil

@@ -16,9 +16,10 @@ func (p *preview) unfold(owner Owner, path, target, at string) error {
 	}
 	for _, e := range entries {
 		sub, in := path+"/"+e.Name(), filepath.Join(at, e.Name())
+		below := p.below[sub] || p.gaps[sub]
 		switch claimed, ok := p.byPath[sub]; {
 		case ok && claimed.Kind != Dir:
-		case (ok || p.below[sub]) && e.IsDir():
+		case (ok || below) && e.IsDir():
 			dir := Claim{Path: sub, Kind: Dir, Owner: owner}
 			if ok {
 				dir = claimed
@@ -27,7 +28,7 @@ func (p *preview) unfold(owner Owner, path, target, at string) error {
 			if err := p.unfold(owner, sub, target, in); err != nil {
 				return err
 			}
-		case ok || p.below[sub]: // a directory takes its place
+		case ok || below: // a directory takes its place
 		default:
 			p.add(Create, "", Claim{Path: sub, Kind: Link, Owner: owner, Target: deeper(target, in), Unfolds: true})
 		}

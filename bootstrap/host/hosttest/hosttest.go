@@ -36,6 +36,10 @@ type Host struct {
 	Clock  func() time.Time
 	Lax    bool // answers that nothing asks for are no failure
 
+	Secrets map[string]string // values by entry, or key
+	Locked  bool              // they can only be had by asking
+	Held    map[string]string // what was handed on, by "KIND NAME"
+
 	// Fail is asked before each operation on files and each command, with the
 	// operation ("readfile", "readhead", "lstat", "readlink", "readdir", "write", "mkdir",
 	// "symlink", "rename", "own", "remove", "look", "keep", "putback", "takeaway", "run") and the name; an error stands

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -56,39 +57,63 @@ func fileKey(b []byte) ([]byte, error) {
 // xmlKey is the key of an XML key file, version 1.x (base64) or 2.x (hexadecimal with
 // the first four bytes of its SHA-256), and nil without an error if b is none.
 func xmlKey(b []byte) ([]byte, error) {
-	var file struct {
-		XMLName xml.Name
-		Version string `xml:"Meta>Version"`
-		Data    struct {
-			Hash string `xml:",attr"`
-			Text string `xml:",chardata"`
-		} `xml:"Key>Data"`
-	}
 	if !bytes.Contains(b, []byte("<KeyFile")) {
 		return nil, nil
 	}
-	// Like KeePassXC: what is not well-formed is some other file, and hashed.
-	if err := xml.Unmarshal(b, &file); err != nil || file.XMLName.Local != "KeyFile" {
+	file, err := parseKeyFile(b)
+	if err != nil { // Like KeePassXC: what is not well-formed is some other file, and hashed.
 		return nil, nil
 	}
-	text := strings.Join(strings.Fields(file.Data.Text), "")
+	text := strings.Join(strings.Fields(file.text), "")
 	var key []byte
-	var err error
-	switch major, _, _ := strings.Cut(strings.TrimSpace(file.Version), "."); major {
+	switch major, _, _ := strings.Cut(strings.TrimSpace(file.version), "."); major {
 	case "1":
 		key, err = base64.StdEncoding.DecodeString(text)
 	case "2":
 		key, err = hex.DecodeString(text)
 		sum := sha256.Sum256(key)
-		want, _ := hex.DecodeString(strings.TrimSpace(file.Data.Hash))
+		want, _ := hex.DecodeString(strings.TrimSpace(file.hash))
 		if err == nil && subtle.ConstantTimeCompare(want, sum[:4]) != 1 {
 			return nil, fmt.Errorf("%w: its hash does not match", ErrKeyFile)
 		}
 	default:
-		return nil, fmt.Errorf("%w: version %.20q is not known", ErrKeyFile, file.Version)
+		return nil, fmt.Errorf("%w: version %.20q is not known", ErrKeyFile, file.version)
 	}
 	if err != nil || len(key) != 32 {
 		return nil, fmt.Errorf("%w: its key is not 32 bytes", ErrKeyFile)
 	}
 	return key, nil
+}
+
+// keyFile is what an XML key file says.
+type keyFile struct{ version, hash, text string }
+
+func parseKeyFile(b []byte) (f keyFile, err error) {
+	in := xml.NewDecoder(bytes.NewReader(b))
+	for path := ""; ; {
+		t, err := in.Token()
+		if err != nil {
+			return f, err
+		}
+		switch t := t.(type) {
+		case xml.StartElement:
+			if path += "/" + t.Name.Local; !strings.HasPrefix(path+"/", "/KeyFile/") {
+				return f, errors.New("it is no key file")
+			}
+			if path == "/KeyFile/Key/Data" {
+				f.hash, _ = attribute(t, "Hash")
+			}
+		case xml.CharData:
+			switch path {
+			case "/KeyFile/Meta/Version":
+				f.version += string(t)
+			case "/KeyFile/Key/Data":
+				f.text += string(t)
+			}
+		case xml.EndElement:
+			if path = path[:strings.LastIndexByte(path, '/')]; path == "" {
+				return f, nil
+			}
+		}
+	}
 }

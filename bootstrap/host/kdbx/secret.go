@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 )
 
 // hidden is what is printed of a Secret.
@@ -42,6 +41,3 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // MarshalJSON returns "***" as JSON.
 func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(hidden) }
-
-// LogValue returns "***".
-func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }

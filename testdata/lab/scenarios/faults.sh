@@ -304,5 +304,6 @@ for name in $LANES; do
 	cat "$WORK/$name.log"
 	[[ ! -f $WORK/$name ]] || CHECKS=$((CHECKS + $(<"$WORK/$name")))
 done
+for name in $failed; do tail -n 4 "$WORK/$name.log"; done
 [[ -z $failed ]] || die "lanes:$failed"
 figure faults "$CHECKS" checks

@@ -92,5 +92,6 @@ for ((i = 0; i < KILLS + CUTS; i++)); do
 	fi
 done
 wait
+[[ ! -f $WORK/failed ]] || while read -r n; do tail -n 4 "$WORK/log.$n"; done <"$WORK/failed"
 [[ ! -f $WORK/failed ]] || die "seed $SEED: $(wc -l <"$WORK/failed") of $((KILLS + CUTS)) tries failed: $(sort -n "$WORK/failed" | xargs)"
 figure kill "$(wc -l <"$WORK/hits")" "of $((KILLS + CUTS)) runs cut short"
