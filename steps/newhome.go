@@ -2,17 +2,13 @@ package steps
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"regexp"
 	"strings"
 
 	"movein/bootstrap"
-	"movein/bootstrap/host"
 	"movein/distro"
 	"movein/embed"
 )
@@ -37,8 +33,8 @@ var hostTemplates = map[distro.Platform]string{
 	distro.NixOS: "hosts/shoshin.nix", distro.OSTree: "hosts/kinoite.nix", distro.WSL: "hosts/wsl-workspace.nix", distro.Generic: "hosts/linux.nix",
 }
 
-// hostName is what can be a host's name: of it, its file's and a configuration's is made.
-var hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+// newHostName is what can be a host's name: of it, its file's and a configuration's is made.
+var newHostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // PersonOf is whose home a flake is, as "movein init" wrote it; what is not found is "".
 func PersonOf(flake []byte) (p Person) {
@@ -52,7 +48,7 @@ func PersonOf(flake []byte) (p Person) {
 
 // Check refuses what cannot be written.
 func (h NewHost) Check() error {
-	if !hostName.MatchString(h.Name) {
+	if !newHostName.MatchString(h.Name) {
 		return fmt.Errorf("%q is no name for a host: it may have letters, digits, dots and hyphens", h.Name)
 	}
 	return nil
@@ -184,31 +180,6 @@ func AddToDotfiles(h NewHost, read func(name string) ([]byte, error)) (map[strin
 		}
 	}
 	return map[string][]byte{hosts: append(bytes.TrimRight(data, "\n"), "\n"+h.data()...)}, nil
-}
-
-// LockFlake has Nix find out the newest versions of the inputs of a flake with these
-// files, and returns the flake.lock that says them.
-func LockFlake(ctx context.Context, h host.Host, f distro.Facts, c Config, files map[string][]byte) ([]byte, error) {
-	b := homeBuild{f, c}
-	if detectNix(ctx, h, f, c).Bin == "" {
-		return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no Nix here that could lock the flake"), "leave --lock out: the first build locks it")
-	}
-	dir := filepath.Join(c.Cache(), "init-lock")
-	if err := h.Remove(dir); err != nil {
-		return nil, err
-	}
-	if err := h.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := h.WriteFile(filepath.Join(dir, "flake.nix"), files["flake.nix"], 0o600); err != nil {
-		return nil, err
-	}
-	_, err := h.Run(ctx, b.nixCmd(ctx, h, "flake", "lock", "path:"+dir))
-	if err != nil {
-		return nil, errors.Join(b.explain(err, dir), h.Remove(dir))
-	}
-	data, err := h.ReadFile(filepath.Join(dir, lockFile))
-	return data, errors.Join(err, h.Remove(dir))
 }
 
 // filesOf reads all files of a tree.

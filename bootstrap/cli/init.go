@@ -33,7 +33,7 @@ e-mail address and this host's name, unless they are given.
 
 With --add-host NAME it adds a host to a home repo of that shape, and touches nothing
 else in it.`,
-		Example: `  movein init ~/home --name "Ada Lovelace" --email ada@example.org --dotfiles none
+		Example: `  movein init ~/home --name Ada --email ada@example.org --dotfiles none
   movein init --add-host wsl-workspace ~/home`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.init(cmd, args, o) },
@@ -109,7 +109,7 @@ func (s *session) newHome(cmd *cobra.Command, dir string, o initOptions) error {
 		return err
 	}
 	if o.lock {
-		if files["flake.lock"], err = steps.LockFlake(cmd.Context(), s.view, s.facts, s.config, files); err != nil {
+		if files["flake.lock"], err = steps.LockFlake(cmd.Context(), s.view, s.facts, s.config, files["flake.nix"]); err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ func newPlan(io IO) *cobra.Command {
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
-	cmd.Flags().StringVar(&as, "as", "", "compare the home on a host of this kind with the one here: `"+strings.Join(steps.Kinds, "|")+"`")
+	cmd.Flags().StringVar(&as, "as", "", "what would be different on another `kind` of host: "+strings.Join(steps.Kinds, "|"))
 	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")
 	s.completions(cmd)
 	return cmd
