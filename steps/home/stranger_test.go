@@ -128,10 +128,21 @@ func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
 	if err := c.Do(t.Context(), host.Real{}, Job{Reason: "the change", Items: itemsFor(t, dir, hm("g")), Suppressed: []Claim{hm("f")}, Activate: nothing}); err != nil {
 		t.Fatal(err)
 	}
-	runs, _, err := c.Backups.List(host.Real{})
-	if r, lerr := c.Backups.Open(host.Real{}, Latest); len(runs) != 2 || err != nil || lerr != nil || r.Reason != "the change" {
-		t.Errorf("%d runs, the latest %q; %v, %v", len(runs), r.Reason, err, lerr)
+	latest := func(reason string, of int) {
+		t.Helper()
+		runs, _, err := c.Backups.List(host.Real{})
+		if r, lerr := c.Backups.Open(host.Real{}, Latest); len(runs) != of || err != nil || lerr != nil || r.Reason != reason {
+			t.Errorf("%d runs, the latest %q; %v, %v", len(runs), r.Reason, err, lerr)
+		}
 	}
+	latest("the change", 2) // and one of what was held
+	broken := func(context.Context) error {
+		return errors.Join(os.WriteFile(dir+"/f", []byte("new"), 0o600), errors.New("broken"))
+	}
+	if err := c.Do(t.Context(), host.Real{}, Job{Reason: "another", Items: itemsFor(t, dir, hm("f")), Activate: broken}); err == nil {
+		t.Fatal("no error")
+	}
+	latest("another", 4) // and one of what was there before it was taken back
 }
 
 func TestALinkOutOfTheHomeOnTheWayToAnUnwantedLinkIsNotMoved(t *testing.T) {

@@ -75,7 +75,7 @@ func (c Changer) restore(ctx context.Context, h host.Host, run string) error {
 	if err != nil {
 		return err
 	}
-	done, err := c.Backups.RestoreTo(ctx, h, first, About{Version: c.Version, Reason: "before a change that went wrong was taken back"})
+	done, err := c.Backups.RestoreTo(ctx, h, first, About{Version: c.Version, Reason: "before a change that went wrong was taken back", Part: true})
 	for _, lack := range done.Lacks {
 		h.Warn("could not be given back: %s; what it was is in %s", Shown(lack), first.Dir)
 	}
