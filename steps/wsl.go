@@ -71,7 +71,7 @@ func (s wsl) Apply(_ context.Context, h host.Host, _ bootstrap.Change) error {
 	if err := addToConf(h, "systemd", "true"); err != nil {
 		return err
 	}
-	return bootstrap.Reboot("WSL starts systemd when it is started again; " + wslRestart)
+	return bootstrap.Hint(bootstrap.Reboot("WSL starts systemd when it is started again"), wslRestart)
 }
 
 // readConf reads wsl.conf; "" if there is none.
@@ -158,14 +158,15 @@ func iniAdd(text, section, key, value string) string {
 	return b.String()
 }
 
-// startedAfter reports whether the first process was started after the file was written;
-// proc_pid_stat(5) has its start in hundredths of a second since the kernel's.
+// startedAfter reports whether the first process was started after the file was written:
+// a BootID ends with that moment, in hundredths of a second since the kernel's.
 func startedAfter(v host.Files, name string) bool {
 	info, err := v.Lstat(name)
 	_, rest, _ := strings.Cut(readText(v, "/proc/stat"), "\nbtime ")
 	boot, _, _ := strings.Cut(rest, "\n")
 	seconds, berr := strconv.ParseInt(boot, 10, 64)
-	ticks, terr := strconv.ParseInt(host.StartOfInit(v), 10, 64)
+	_, start, _ := strings.Cut(v.BootID(), ".")
+	ticks, terr := strconv.ParseInt(start, 10, 64)
 	if errors.Join(err, berr, terr) != nil {
 		return false
 	}

@@ -95,7 +95,7 @@ func TestABootIsThatOfKernelAndFirstProcess(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	put("/proc/1/stat", "1 (in it) ) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 42 100\n")
-	if got := r.BootID(); got != "b 42" {
+	if got := r.BootID(); got != "b.42" {
 		t.Errorf("%q", got)
 	}
 }

@@ -61,7 +61,7 @@ type Commands interface {
 // Clock tells the time and which boot this is.
 type Clock interface {
 	Now() time.Time
-	BootID() string // names this boot of kernel and first process; "" if unknown
+	BootID() string // the kernel's random id of this boot; "" if unknown
 }
 
 // Network asks the network without leaving anything behind.

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,20 +100,7 @@ func (r Real) BootID() string {
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSuffix(strings.TrimSpace(string(b))+" "+StartOfInit(r), " ")
-}
-
-// StartOfInit is when the first process was started, in hundredths of a second since the
-// kernel was (proc_pid_stat(5)); "" if unknown. A container, or a distribution
-// under WSL, is started again without its kernel.
-func StartOfInit(f Files) string {
-	const starttime = 22 - 3 // the third field is the first after the name, which may have spaces
-	data, err := f.ReadFile("/proc/1/stat")
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	if err != nil || len(fields) <= starttime {
-		return ""
-	}
-	return fields[starttime]
+	return strings.TrimSpace(string(b))
 }
 
 // WriteFile implements Writer.
