@@ -17,7 +17,9 @@ type Skip string
 
 func (s Skip) Error() string { return string(s) }
 
-// Reboot says that the rest of a step has to wait for a reboot, and why.
+// Reboot says that the rest of a step has to wait until the host was started anew
+// (booted, or under WSL shut down and opened again), and why. A step that says the
+// same again after that has failed. How to do it is its Hint.
 type Reboot string
 
 func (r Reboot) Error() string { return string(r) }

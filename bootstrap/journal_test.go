@@ -265,6 +265,22 @@ func TestResumeAfterReboot(t *testing.T) {
 	})
 }
 
+func TestAStepThatAsksForTheSameRebootAgainHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		for _, run := range []struct {
+			boot string
+			want bootstrap.Status
+		}{{"boot-1", bootstrap.Waiting}, {"boot-1", bootstrap.Waiting}, {"boot-2", bootstrap.Failed}, {"boot-2", bootstrap.Waiting}} {
+			l.boot(run.boot)
+			e := l.runOne("reboot")
+			if e.Status != run.want || e.Hint != "reboot" || !strings.HasSuffix(e.Reason, "a mount needs it") {
+				t.Errorf("in %s: %+v, want %s", run.boot, e, run.want)
+			}
+		}
+	})
+}
+
 func TestAHostWithoutBootIDDoesNotWaitForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
