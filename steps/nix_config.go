@@ -35,10 +35,17 @@ extra-experimental-features = nix-command flakes
 `
 
 // profileHookText puts Nix into the PATH of login shells. It is harmless when /nix is not mounted.
-const profileHookText = ownMark + `: Nix for login shells.
+const profileHookText = ownMark + `: Nix for login shells, of whatever kind.
 if [ -e ` + defaultProfile + `/etc/profile.d/nix-daemon.sh ]; then
   . ` + defaultProfile + `/etc/profile.d/nix-daemon.sh
 fi
+for movein_dir in ` + defaultProfile + ` "$HOME/.nix-profile"; do
+  case ":$PATH:" in *":$movein_dir/bin:"*) ;; *) [ ! -d "$movein_dir/bin" ] || PATH=$movein_dir/bin:$PATH ;; esac
+  case ":${XDG_DATA_DIRS:=/usr/local/share:/usr/share}:" in *":$movein_dir/share:"*) ;; *) XDG_DATA_DIRS=$movein_dir/share:$XDG_DATA_DIRS ;; esac
+done
+unset movein_dir
+export PATH XDG_DATA_DIRS
+if [ -z "${LOCALE_ARCHIVE-}" ] && [ -e ` + localeArchive + ` ]; then export LOCALE_ARCHIVE=` + localeArchive + `; fi
 `
 
 func (nixConfig) Info() bootstrap.Info {
@@ -83,7 +90,7 @@ func (s nixConfig) hooks(v host.View) bool {
 			return false
 		}
 	}
-	return exists(v, "/etc/profile.d") && !exists(v, "/usr/bin/nix") && !strings.Contains(readText(v, "/etc/bash.bashrc")+readText(v, "/etc/bashrc"), "nix-daemon.sh")
+	return exists(v, "/etc/profile.d") && !strings.Contains(readText(v, "/etc/bash.bashrc")+readText(v, "/etc/bashrc"), "nix-daemon.sh")
 }
 
 func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {

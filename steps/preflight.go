@@ -36,8 +36,10 @@ func (s preflight) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 	if s.f.System != "x86_64-linux" && s.f.System != "aarch64-linux" {
 		return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no Nix release for %s", s.f.Arch), "use a host with an x86_64 or aarch64 processor and a 64-bit system")
 	}
-	if err := s.home(v); err != nil {
-		return nil, err
+	for _, check := range []func(host.View) error{s.home, s.rivals, s.allowed} {
+		if err := check(v); err != nil {
+			return nil, err
+		}
 	}
 	return nil, s.space(ctx, v)
 }

@@ -21,6 +21,8 @@ func All(f distro.Facts, c Config) []bootstrap.Step {
 		homeBuild{f, c},    // the generation of the configuration for this user and host
 		chezmoiFetch{f, c}, // chezmoi, if there are dotfiles and neither the home nor the host has one
 		homeActivate{f, c}, // profile, links, packages, units; or everything as before
+		session{f, c},      // what the user's units and desktop find
+		sessionHost{f, c},  // units without a login, graphics drivers
 		verify{f, c},       // is it as promised?
 	}
 }

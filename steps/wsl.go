@@ -160,7 +160,7 @@ func iniAdd(text, section, key, value string) string {
 
 // startedAfter reports whether the first process was started after the file was written:
 // a BootID ends with that moment, in hundredths of a second since the kernel's.
-func startedAfter(v host.Files, name string) bool {
+func startedAfter(v host.View, name string) bool {
 	info, err := v.Lstat(name)
 	_, rest, _ := strings.Cut(readText(v, "/proc/stat"), "\nbtime ")
 	boot, _, _ := strings.Cut(rest, "\n")

@@ -66,6 +66,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.Refresh, "refresh", false, "ask chezmoi even if nothing was touched since it was asked: a secret may have changed")
 	f.BoolVar(&c.NoBuild, "no-build", false, "plan: do not build the home to look into it")
 	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
+	f.BoolVar(&c.GPUSetup, "gpu-setup", false, "run the generation's own setup of graphics drivers, as root, when they differ")
 	f.BoolVar(&c.AllowBuild, "allow-build", false, "compile what no cache has, however much of this host it takes")
 	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
 	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
@@ -85,8 +86,8 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge"}
 
 // rootsOwn are settings by which a user's file could make root run or write what
-// the user likes: another's home, a file to append to, the digest of what root installs.
-var rootsOwn = []string{"user", "log-file", "nix-sha256"}
+// the user likes: another's home, a file to append to, the digest of what root installs, a program that root runs.
+var rootsOwn = []string{"user", "log-file", "nix-sha256", "gpu-setup"}
 
 // load fills in what the flags left open: from the environment, from files, from
 // what the last run used, from defaults.
@@ -145,6 +146,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.view.Cache = rootCache
 		s.view = s.rootHost()
 	}
+	s.config.NoRoot = s.opt.noRoot
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
 	return s.check(cmd)
 }
