@@ -31,6 +31,7 @@ type Config struct {
 	Refresh       bool                `json:"refresh,omitempty"`     // ask chezmoi even if nothing it depends on was touched
 	NoBuild       bool                `json:"no_build,omitempty"`    // a plan does not build the home to look into it
 	Offline       bool                `json:"offline"`               // ask no remote for news
+	Proxies       []string            `json:"proxies,omitempty"`     // names of the variables with proxies that the caller has
 	GPUSetup      bool                `json:"gpu_setup,omitempty"`   // run the generation's setup of graphics drivers as root
 	NoRoot        bool                `json:"no_root,omitempty"`     // nothing is done as root
 	AllowBuild    bool                `json:"allow_build,omitempty"` // compile whatever it takes

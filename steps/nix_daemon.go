@@ -23,6 +23,7 @@ const (
 	unitDir    = "/etc/systemd/system"
 	socketUnit = "nix-daemon.socket"
 	daemonUnit = "nix-daemon.service"
+	proxyFile  = unitDir + "/" + daemonUnit + ".d/movein-proxy.conf"
 	daemonLog  = "/var/log/nix-daemon.log"
 )
 
@@ -75,15 +76,19 @@ func (s nixDaemon) ownUnits(v host.View, nix nixState) map[string]string {
 	if nix.Kind == nixDistro {
 		bin = filepath.Join(filepath.Dir(nix.Bin), "nix-daemon")
 	}
-	return map[string]string{
+	units := map[string]string{
 		unitDir + "/" + socketUnit: embed.Unit(socketUnit),
 		unitDir + "/" + daemonUnit: strings.ReplaceAll(embed.Unit(daemonUnit), "@nix-daemon@", bin),
 	}
+	if strings.Contains(strings.ToLower(readText(v, "/etc/environment")), "_proxy=") { // the daemon downloads
+		units[proxyFile] = ownMark + ": the host's proxy.\n[Service]\nEnvironmentFile=-/etc/environment\n"
+	}
+	return units
 }
 
 // units compares the unit files with the disk.
 func (s nixDaemon) units(v host.View, nix nixState) (change bootstrap.Change) {
-	for _, name := range []string{unitDir + "/" + socketUnit, unitDir + "/" + daemonUnit} {
+	for _, name := range []string{unitDir + "/" + socketUnit, unitDir + "/" + daemonUnit, proxyFile} {
 		if text, ours := s.ownUnits(v, nix)[name]; ours && !s.acceptable(v, name, text) {
 			change = append(change, write(v, name))
 		}

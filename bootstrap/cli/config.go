@@ -147,6 +147,11 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.view = s.rootHost()
 	}
 	s.config.NoRoot = s.opt.noRoot
+	for _, name := range []string{"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy"} {
+		if s.io.getenv(name) != "" {
+			s.config.Proxies = append(s.config.Proxies, name)
+		}
+	}
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
 	return s.check(cmd)
 }
