@@ -49,8 +49,11 @@ func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 		return nil, bootstrap.Skip("root opens the store itself, and there is no systemd")
 	}
 	_, err := v.Daemon(ctx, nixSocket)
+	if pending, _ := wsl(s).Plan(ctx, v); len(pending) > 0 {
+		s.f.Systemd = true // that is waited for
+	}
 	if !s.f.Systemd {
-		change, berr := s.atBoot(v, nix)
+		change, berr := s.atBoot(v, nix, err != nil)
 		if err != nil {
 			change = append(change, bootstrap.Action{Verb: "start", Target: "nix-daemon", Reason: "does not answer; its log is " + daemonLog})
 		}

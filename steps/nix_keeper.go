@@ -16,8 +16,8 @@ import (
 // the host starts; in a container nothing does, and the next run of movein has to.
 
 // atBoot is what is missing for the daemon to be started with the host.
-func (s nixDaemon) atBoot(v host.View, nix nixState) (change bootstrap.Change, err error) {
-	for name, text := range s.starter(v, nix) {
+func (s nixDaemon) atBoot(v host.View, nix nixState, silent bool) (change bootstrap.Change, err error) {
+	for name, text := range s.starter(v, nix, silent) {
 		if readText(v, name) != text {
 			change = append(change, write(v, name))
 		}
@@ -44,17 +44,18 @@ func (s nixDaemon) atBoot(v host.View, nix nixState) (change bootstrap.Change, e
 
 const keeperCommand = "/bin/sh " + keeperFile
 
-// starter is the file that starts the daemon. None if somebody else brings one.
-func (s nixDaemon) starter(v host.View, nix nixState) map[string]string {
+// starter is the file that starts the daemon. None if somebody else brings one, or if
+// one answers that nothing can start with the host.
+func (s nixDaemon) starter(v host.View, nix nixState, silent bool) map[string]string {
 	name, unit := keeperFile, "nix-daemon.sh"
 	if s.f.Init == "openrc" {
 		name, unit = openrcScript, "nix-daemon.openrc"
 	}
 	switch {
-	case exists(v, name) && !wroteOnce(v, name):
+	case name == openrcScript && exists(v, name) && !wroteOnce(v, name):
 		return nil
-	case name == keeperFile && s.f.Platform != distro.WSL && !exists(v, name):
-		return nil // it is written when it is needed first
+	case name == keeperFile && s.f.Platform != distro.WSL && !exists(v, name) && !silent:
+		return nil
 	}
 	return map[string]string{name: s.text(unit, nix)}
 }
@@ -71,11 +72,7 @@ func (nixDaemon) text(unit string, nix nixState) string {
 // steal the socket of the first, so it is asked for first.
 func (s nixDaemon) spawn(ctx context.Context, h host.Host, nix nixState) error {
 	_, silent := h.Daemon(ctx, nixSocket)
-	files := s.starter(h, nix)
-	if silent != nil && s.f.Init != "openrc" {
-		files = map[string]string{keeperFile: s.text("nix-daemon.sh", nix)}
-	}
-	for name, text := range files {
+	for name, text := range s.starter(h, nix, silent != nil) {
 		if readText(h, name) == text {
 			continue
 		}
