@@ -27,7 +27,7 @@ settled() {
 life() {
 	exits 0 by "$1" "$RUN starter --json"
 	ok "$1: the run changed the host" [ "$(summary changed)" = true ]
-	ok "$1: the home is there" on "$1" '~/.local/bin/hello-movein | grep -q moved'
+	ok "$1: the home is there" on "$1" '$HOME/.local/bin/hello-movein | grep -q moved'
 	ok "$1: the daemon answers to the user" on "$1" "$ANSWERS"
 	settled "$1"
 	damage "$1"
