@@ -14,7 +14,7 @@ import (
 
 // pain is one that people have on hosts that are not NixOS, planted.
 type pain struct {
-	n     int // of the list in CONTRIBUTING.md
+	n     int // the same in more than one way has one number; 0: beside the 25
 	name  string
 	plant func(h *hosttest.Host, f *distro.Facts, c *Config)
 	check string
