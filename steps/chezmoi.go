@@ -33,7 +33,7 @@ import (
 // read-source-state hooks and modify_ programs for them all the same, evaluates
 // templates and may download externals to its cache, as "chezmoi status" does.
 type chezmoi struct {
-	c      Config
+	c      *Config
 	bin    string // absolute
 	out    string // the built generation, whose programs come first; "": none
 	source string
@@ -44,7 +44,7 @@ type chezmoi struct {
 // newChezmoi is chezmoi for this user's dotfiles with the built generation out
 // ("": none). ok is false when no dotfiles are asked for; z.bin is "" when there is
 // no chezmoi, which chezmoi-fetch mends.
-func newChezmoi(v host.View, f distro.Facts, c Config, out string) (z chezmoi, ok bool) {
+func newChezmoi(v host.View, f *distro.Facts, c *Config, out string) (z chezmoi, ok bool) {
 	if c.Dotfiles == "" || c.Dotfiles == "none" {
 		return chezmoi{}, false
 	}
@@ -54,7 +54,7 @@ func newChezmoi(v host.View, f distro.Facts, c Config, out string) (z chezmoi, o
 
 // findChezmoi is the chezmoi to use: the generation's, else the host's, else the
 // one that chezmoi-fetch has fetched; "" if there is none.
-func findChezmoi(v host.View, f distro.Facts, c Config, out string) string {
+func findChezmoi(v host.View, f *distro.Facts, c *Config, out string) string {
 	if own := out + "/home-path/bin/chezmoi"; out != "" && leads(v, own) {
 		return own
 	}

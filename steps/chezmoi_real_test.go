@@ -37,7 +37,7 @@ func newRealDots(t testing.TB, source files) realDots {
 		}
 	}
 	top := t.TempDir()
-	c := Config{
+	c := &Config{
 		User: "ann", UID: os.Getuid(), Home: top + "/home", Dotfiles: top + "/source", ConfigHome: top + "/config",
 		DataHome: top + "/data", StateHome: top + "/state", CacheHome: top + "/cache",
 	}

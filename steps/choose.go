@@ -55,7 +55,7 @@ func (s homeBuild) candidates(v host.View) []string {
 }
 
 // platformNames are the names under which a home repo keeps a kind of host.
-func platformNames(f distro.Facts) []string {
+func platformNames(f *distro.Facts) []string {
 	switch {
 	case f.WSL != 0:
 		return []string{"wsl-workspace", "wsl"}

@@ -208,9 +208,9 @@ func (d doctor) session(ctx context.Context) Finding {
 }
 
 func (d doctor) linger(ctx context.Context) Finding {
-	s := sessionHost{d.f, d.c}
-	s.c.GPUSetup, s.c.NoRoot = false, false
-	return d.pending(ctx, "linger", "units of yours end when you log out, and do not start with the host", s)
+	c := *d.c
+	c.GPUSetup, c.NoRoot = false, false
+	return d.pending(ctx, "linger", "units of yours end when you log out, and do not start with the host", sessionHost{d.f, &c})
 }
 
 // bus finds that the generation's units cannot be started now.

@@ -20,7 +20,7 @@ import (
 // handOn brings the secrets of [secrets] to where they are wanted: files, the session's
 // environment, the ssh-agent, the keyring. What it has brought is seen without the value,
 // so that a run that changes nothing needs no vault.
-type handOn struct{ c Config }
+type handOn struct{ c *Config }
 
 func (handOn) Info() bootstrap.Info {
 	return bootstrap.Info{Name: "secrets", Title: "Secrets", Needs: []string{"home-activate"}}

@@ -22,8 +22,8 @@ import (
 // homeBuild builds the generation of the chosen configuration. What was built
 // from what is remembered, so that an unchanged host is not evaluated again.
 type homeBuild struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // buildSchema goes up when home-build asks Nix for something else than before.
@@ -47,7 +47,7 @@ func (s homeBuild) record() string { return filepath.Join(s.c.State(), "home.jso
 // root is our own garbage collector root for the generation.
 func (s homeBuild) root() string { return filepath.Join(s.c.State(), "gcroots", "home") }
 
-func readBuilt(v host.Files, c Config) built {
+func readBuilt(v host.Files, c *Config) built {
 	var b built
 	if data, err := v.ReadFile(homeBuild{c: c}.record()); err == nil {
 		json.Unmarshal(data, &b) //nolint:errcheck // nothing is remembered then

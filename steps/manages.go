@@ -27,7 +27,7 @@ type Managed struct {
 }
 
 // Manages looks at what is there. It asks no network.
-func Manages(ctx context.Context, v host.View, f distro.Facts, c Config) Managed {
+func Manages(ctx context.Context, v host.View, f *distro.Facts, c *Config) Managed {
 	nix := detectNix(ctx, v, f, c)
 	m := Managed{Repo: c.HomeRepo, Nix: nix.Version, NixKind: string(nix.Kind), Generation: c.activeGeneration(v)}
 	if c.HomeRepo != "" {

@@ -91,7 +91,7 @@ var (
 
 // detectNix finds out whose Nix the host has, by the decision table in
 // ARCHITECTURE.md. It runs a program only for a Nix outside of the store.
-func detectNix(ctx context.Context, v host.View, f distro.Facts, c Config) nixState {
+func detectNix(ctx context.Context, v host.View, f *distro.Facts, c *Config) nixState {
 	s := nixState{Receipt: readReceipt(v), Kind: nixNone}
 	s.Bin, s.Path, s.Version = findNix(v)
 	if s.Bin != "" && s.Version == "" {

@@ -17,8 +17,8 @@ import (
 // nixConfig keeps movein's keys in a file of its own, which the host's nix.conf
 // includes. Lines of others are never changed.
 type nixConfig struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (

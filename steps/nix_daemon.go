@@ -15,8 +15,8 @@ import (
 // nixDaemon makes the Nix daemon answer: by real unit files under systemd, as a
 // process of its own without it.
 type nixDaemon struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (
@@ -50,7 +50,9 @@ func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 	}
 	_, err := v.Daemon(ctx, nixSocket)
 	if pending, _ := wsl(s).Plan(ctx, v); len(pending) > 0 {
-		s.f.Systemd = true // that is waited for
+		f := *s.f
+		f.Systemd = true // that is waited for
+		s.f = &f
 	}
 	if !s.f.Systemd {
 		change, berr := s.atBoot(v, nix, err != nil)

@@ -24,7 +24,7 @@ var distroPackages = map[string][][]string{
 }
 
 // distroHasNix reports whether the distribution's package manager is known to have a Nix.
-func distroHasNix(f distro.Facts) bool { return distroPackages[f.Packages] != nil && !f.OSTree }
+func distroHasNix(f *distro.Facts) bool { return distroPackages[f.Packages] != nil && !f.OSTree }
 
 // fromDistro installs the distribution's own package. It is what is left when the official host cannot be reached.
 func (s nixInstall) fromDistro(ctx context.Context, h host.Host) error {

@@ -19,8 +19,8 @@ import (
 
 // nixInstall installs Nix, or repairs or adopts the one that is there.
 type nixInstall struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (nixInstall) Info() bootstrap.Info {

@@ -17,8 +17,8 @@ import (
 // is sealed (a composefs without a layer to write to) gets such a layer first, at
 // the next boot: see sealed.
 type nixMount struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (
@@ -45,7 +45,7 @@ func storeHome(v host.Files) string {
 }
 
 // needsMount reports whether the root file system of such a host has no room for /nix.
-func needsMount(f distro.Facts) bool {
+func needsMount(f *distro.Facts) bool {
 	return f.Platform != distro.NixOS && (f.OSTree || f.Composefs || f.ReadOnlyRoot)
 }
 

@@ -13,8 +13,8 @@ import (
 
 // preflight finds what would stop a later step, before anything is changed. It changes nothing.
 type preflight struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // nixNeeds is the space a Nix release takes in /nix, unpacked twice for a moment

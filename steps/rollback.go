@@ -28,7 +28,7 @@ type Rollback struct {
 
 // PlanRollback finds the way back to generation number, or with 0 to before the last
 // change that was not taken back yet.
-func PlanRollback(ctx context.Context, v host.View, f distro.Facts, c Config, number int) (r Rollback, err error) {
+func PlanRollback(ctx context.Context, v host.View, f *distro.Facts, c *Config, number int) (r Rollback, err error) {
 	r = Rollback{s: homeActivate{f, c}, From: c.activeGeneration(v)}
 	b := r.s.backups()
 	runs, _, err := b.List(v)

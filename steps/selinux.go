@@ -18,8 +18,8 @@ import (
 // is labelled as a program, and what a build or a download adds later has the label of the
 // directory that it is in.
 type selinux struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // policyFile is our module; its name is the module's, as semodule has it.
@@ -54,7 +54,7 @@ func (s selinux) Plan(ctx context.Context, v host.View) (change bootstrap.Change
 }
 
 // usesSELinux reports whether files have labels here that matter and that are ours to set.
-func usesSELinux(f distro.Facts) bool {
+func usesSELinux(f *distro.Facts) bool {
 	return f.Container == "" && (f.SELinux == "enforcing" || f.SELinux == "permissive")
 }
 

@@ -19,8 +19,8 @@ import (
 // session lets the user's units, desktop and programs find what the generation brings.
 // Login shells are nixConfig's.
 type session struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (session) Info() bootstrap.Info {
@@ -229,7 +229,7 @@ func (s session) write(h host.Host, name, text string) error {
 
 // bus are the variables by which systemctl --user finds the user's systemd, which
 // su, sudo, ssh without PAM and Ansible do not set; none if it does not run.
-func (c Config) bus(v host.Files) []string {
+func (c *Config) bus(v host.Files) []string {
 	dir := fmt.Sprintf("/run/user/%d", c.UID)
 	if !exists(v, dir) {
 		return nil

@@ -14,8 +14,8 @@ import (
 // sessionHost is what a generation needs of the host's root beside Nix: that the user's
 // units run without a login, and drivers where its programs look for them.
 type sessionHost struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (

@@ -204,7 +204,7 @@ func TestTheHostOfASessionIsLeftAloneWhereThereIsNothingToDo(t *testing.T) {
 	for _, spoil := range []func(f *distro.Facts){func(f *distro.Facts) { f.Platform = distro.NixOS }, func(f *distro.Facts) { f.Systemd = false }} {
 		h, f := activeHost(t), testFacts()
 		h.Put(wants, "x")
-		spoil(&f)
+		spoil(f)
 		skips(t, h, sessionHost{f, testConfig()})
 	}
 }

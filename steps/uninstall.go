@@ -29,7 +29,7 @@ type Uninstall struct {
 
 // PlanUninstall finds out what there is to give back. Purge is also about the clones and
 // the backups.
-func PlanUninstall(ctx context.Context, v host.View, f distro.Facts, c Config, purge bool) (u *Uninstall, err error) {
+func PlanUninstall(ctx context.Context, v host.View, f *distro.Facts, c *Config, purge bool) (u *Uninstall, err error) {
 	if c, err = c.withRepo(v); err != nil {
 		return nil, err
 	}

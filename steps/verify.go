@@ -15,8 +15,8 @@ import (
 // verify looks at the result as the user will meet it. It changes nothing: what
 // it finds is an error of the run.
 type verify struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (verify) Info() bootstrap.Info {

@@ -16,8 +16,8 @@ import (
 // wsl has WSL start systemd, which then starts the Nix daemon and the user's units.
 // Who wants WSL's own init says systemd=false; nixDaemon cares for the daemon then.
 type wsl struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (

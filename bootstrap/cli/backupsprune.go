@@ -73,7 +73,7 @@ func (s *session) prune(cmd *cobra.Command, p pruning) error {
 		}
 	}
 	defer unlock()
-	if err := steps.Unfinished(s.view, s.config); err != nil {
+	if err := steps.Unfinished(s.view, &s.config); err != nil {
 		return err
 	}
 	runs, _, err := b.List(s.view)
@@ -105,7 +105,7 @@ func (s *session) removeRuns(ctx context.Context, old []home.Run, originals int)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := steps.Prune(s.view, s.config, old); err != nil {
+		if err := steps.Prune(s.view, &s.config, old); err != nil {
 			return fmt.Errorf("removing backups: %w", err)
 		}
 	}

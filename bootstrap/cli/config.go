@@ -158,7 +158,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	}
 	s.config.HomeRepo, s.config.Version = s.opt.homeRepo, Version()
 	if s.config.HomeRepo == "" {
-		s.config.HomeRepo = steps.LastRepo(files, s.config)
+		s.config.HomeRepo = steps.LastRepo(files, &s.config)
 	}
 	if s.config.HomeRepo == "" && s.offer != nil {
 		if s.config.HomeRepo, err = s.offer(cmd.Context()); err != nil {
@@ -166,7 +166,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		}
 	}
 	if s.config.Dotfiles == "" {
-		s.config.Dotfiles = steps.LastDotfiles(files, s.config)
+		s.config.Dotfiles = steps.LastDotfiles(files, &s.config)
 	}
 	for name := range given {
 		s.config.Given = append(s.config.Given, name)
@@ -300,7 +300,7 @@ func (s *session) fromFile(v host.Files, name string, must bool, given map[strin
 	case err != nil:
 		return bootstrap.Hint(bootstrap.Misconfigured("reading settings: %v", err), "name another file with --config, or make this one readable")
 	}
-	s.config = s.config.WithTables(file)
+	s.config = *s.config.WithTables(file)
 	for key, value := range keys {
 		if given[key] || slices.Contains([]string{"verify", "hosts", "ownership", "chezmoi", "secrets"}, key) {
 			continue

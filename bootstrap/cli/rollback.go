@@ -139,7 +139,7 @@ func (s *session) rollback(ctx context.Context, cmd *cobra.Command, args []strin
 		}
 		defer unlock()
 	}
-	r, err := steps.PlanRollback(ctx, s.view, s.facts, s.config, number)
+	r, err := steps.PlanRollback(ctx, s.view, &s.facts, &s.config, number)
 	if err != nil {
 		return false, err
 	}
@@ -163,7 +163,7 @@ func (s *session) rollback(ctx context.Context, cmd *cobra.Command, args []strin
 
 // numberOf is the number of the newest generation with that store path; 0 if there is none.
 func (s *session) numberOf(path string) int {
-	all, err := steps.Generations(s.view, s.config)
+	all, err := steps.Generations(s.view, &s.config)
 	if err != nil {
 		return 0
 	}

@@ -94,7 +94,7 @@ func (s *session) completions(cmd *cobra.Command) {
 		return slices.Compact(all), directive
 	}
 	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
+		g, err := bootstrap.NewGraph(steps.All(&s.facts, &s.config)...)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
@@ -190,7 +190,7 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view, Touched: s.view.Sight.Over,
 	})
 	if sum := s.summary(ctx, out, nil); sum.ExitCode == bootstrap.ExitReboot && s.config.Reboot && !s.opt.dryRun {
-		e := halves.root.Do(ctx, steps.Restart{Facts: s.facts, Config: s.config}, false, sink)
+		e := halves.root.Do(ctx, steps.Restart{Facts: &s.facts, Config: &s.config}, false, sink)
 		sink(e)
 		out.Steps = append(out.Steps, e)
 	}
@@ -212,7 +212,7 @@ func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
 }
 
 func (s *session) graph() (*bootstrap.Graph, error) {
-	g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
+	g, err := bootstrap.NewGraph(steps.All(&s.facts, &s.config)...)
 	if err != nil {
 		return nil, err
 	}

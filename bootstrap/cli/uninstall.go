@@ -79,7 +79,7 @@ func (s *session) uninstall(ctx context.Context, cmd *cobra.Command, purge bool)
 		defer unlock()
 	}
 	s.warnings()
-	u, err := steps.PlanUninstall(ctx, s.view, s.facts, s.config, purge)
+	u, err := steps.PlanUninstall(ctx, s.view, &s.facts, &s.config, purge)
 	if err != nil {
 		return false, err
 	}

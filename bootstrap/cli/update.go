@@ -85,10 +85,10 @@ func (s *session) tryUpdate(ctx context.Context, inputs []string) (u *steps.Upda
 			fmt.Fprintln(s.io.Err, "movein:", s.io.shown(n.Warning))
 		}
 	}
-	if err := steps.RestoreLock(ctx, h, s.config); err != nil {
+	if err := steps.RestoreLock(ctx, h, &s.config); err != nil {
 		return nil, "", false, err
 	}
-	if u, err = steps.NewUpdate(ctx, h, s.facts, s.config, inputs); err != nil {
+	if u, err = steps.NewUpdate(ctx, h, &s.facts, &s.config, inputs); err != nil {
 		return nil, "", false, err
 	}
 	if !s.opt.dryRun && !s.opt.yes {
