@@ -16,7 +16,7 @@ import (
 	"movein/embed"
 )
 
-func newAnsible(io IO) *cobra.Command {
+func newAnsible(io *IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ansible",
 		Short: "Many hosts: the Ansible collection",
@@ -56,7 +56,7 @@ movein, for hosts of this architecture. What is there already is not touched: re
 }
 
 // exportAnsible writes the collection to dir, which must not be there; all of it, or nothing.
-func (io IO) exportAnsible(dir string) error {
+func (io *IO) exportAnsible(dir string) error {
 	v := host.Real{Root: io.Root}
 	if _, err := v.Lstat(dir); err == nil {
 		return bootstrap.Hint(bootstrap.Refuse("%s is there already", dir), "if nothing in it is yours: rm -r %s", dir)

@@ -23,7 +23,7 @@ type auditing struct {
 	markdown               bool
 }
 
-func newAudit(io IO) *cobra.Command {
+func newAudit(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	var a auditing
 	cmd := &cobra.Command{

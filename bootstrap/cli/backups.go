@@ -19,7 +19,7 @@ import (
 	"movein/steps/home"
 )
 
-func newBackups(io IO) *cobra.Command {
+func newBackups(io *IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backups",
 		Short: "What was kept before it was replaced: list, restore, prune",
@@ -40,7 +40,7 @@ backup of its own, which is named after its time.`,
 	return cmd
 }
 
-func newBackupsList(io IO) *cobra.Command {
+func newBackupsList(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "list [RUN]",

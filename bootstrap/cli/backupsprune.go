@@ -26,7 +26,7 @@ type pruning struct {
 	all   bool
 }
 
-func newBackupsPrune(io IO) *cobra.Command {
+func newBackupsPrune(io *IO) *cobra.Command {
 	s, p := &session{io: io}, pruning{}
 	cmd := &cobra.Command{
 		Use:   "prune",

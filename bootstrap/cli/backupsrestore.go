@@ -13,7 +13,7 @@ import (
 	"movein/steps/home"
 )
 
-func newBackupsRestore(io IO) *cobra.Command {
+func newBackupsRestore(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "restore [RUN] [PATH...]",

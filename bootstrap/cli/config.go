@@ -41,7 +41,7 @@ type options struct {
 
 // session is what a command works with: the host's facts and what is wanted of it.
 type session struct {
-	io         IO
+	io         *IO
 	opt        options
 	facts      distro.Facts
 	config     steps.Config

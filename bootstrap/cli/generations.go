@@ -13,7 +13,7 @@ import (
 	"movein/steps"
 )
 
-func newGenerations(io IO) *cobra.Command {
+func newGenerations(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "generations",
@@ -78,7 +78,7 @@ func (s *session) completeGenerations(cmd *cobra.Command, args []string, _ strin
 	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-func newPackages(io IO) *cobra.Command {
+func newPackages(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "packages",

@@ -266,7 +266,7 @@ func (s *session) tell(p *host.Process, as bootstrap.As) (io.WriteCloser, io.Rea
 // halfCommand is how the program is started as the other half.
 const halfCommand = "_half"
 
-func newHalf(io IO) *cobra.Command {
+func newHalf(io *IO) *cobra.Command {
 	return &cobra.Command{
 		Use: halfCommand, Hidden: true, Args: noArgs,
 		Short: "The other half of a run, which movein starts itself",
@@ -285,7 +285,7 @@ func newHalf(io IO) *cobra.Command {
 }
 
 // serve is the other half's life.
-func serve(ctx context.Context, io IO) error {
+func serve(ctx context.Context, io *IO) error {
 	in := bufio.NewReader(io.In)
 	line, err := in.ReadBytes('\n')
 	if err != nil {

@@ -21,7 +21,7 @@ type initOptions struct {
 	merge, lock                            bool
 }
 
-func newInit(io IO) *cobra.Command {
+func newInit(io *IO) *cobra.Command {
 	s, o := &session{io: io, opt: options{dryRun: true}}, initOptions{}
 	cmd := &cobra.Command{
 		Use:   "init [DIR]",

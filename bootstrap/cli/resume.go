@@ -21,7 +21,7 @@ import (
 // resumeCommand is how the unit that apply --reboot leaves starts the program.
 const resumeCommand = "_resume"
 
-func newResume(io IO) *cobra.Command {
+func newResume(io *IO) *cobra.Command {
 	s := &session{io: io}
 	return &cobra.Command{
 		Use: resumeCommand, Hidden: true, Args: noArgs,

@@ -18,7 +18,7 @@ import (
 	"movein/steps/home"
 )
 
-func newRollback(io IO) *cobra.Command {
+func newRollback(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "rollback [GENERATION]",

@@ -21,7 +21,7 @@ import (
 	"movein/steps"
 )
 
-func newApply(io IO) *cobra.Command {
+func newApply(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "apply [HOME_REPO]",
@@ -49,7 +49,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 	return cmd
 }
 
-func newPlan(io IO) *cobra.Command {
+func newPlan(io *IO) *cobra.Command {
 	s, as := &session{io: io, opt: options{dryRun: true}}, ""
 	cmd := &cobra.Command{
 		Use:   "plan [HOME_REPO]",

@@ -23,12 +23,12 @@ import (
 
 // updating is what "movein self-update" is told.
 type updating struct {
-	io                 IO
+	io                 *IO
 	version, base, key string
 	dryRun             bool
 }
 
-func newSelfUpdate(io IO) *cobra.Command {
+func newSelfUpdate(io *IO) *cobra.Command {
 	u := &updating{io: io}
 	cmd := &cobra.Command{
 		Use:   "self-update",

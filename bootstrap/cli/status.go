@@ -32,7 +32,7 @@ type status struct {
 	InSync  bool              `json:"in_sync"`
 }
 
-func newStatus(io IO) *cobra.Command {
+func newStatus(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -175,7 +175,7 @@ func parenthesis(s string) string {
 	return " (" + s + ")"
 }
 
-func newDoctor(io IO) *cobra.Command {
+func newDoctor(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "doctor",

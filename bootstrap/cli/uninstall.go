@@ -14,7 +14,7 @@ import (
 	"movein/steps/home"
 )
 
-func newUninstall(io IO) *cobra.Command {
+func newUninstall(io *IO) *cobra.Command {
 	s := &session{io: io}
 	var onlyHome, purge bool
 	cmd := &cobra.Command{

@@ -127,7 +127,7 @@ func (s *session) warn(format string, a ...any) {
 }
 
 // runtimeDir is the directory of movein's own that is in memory; "" if there is none.
-func (io IO) runtimeDir() string {
+func (io *IO) runtimeDir() string {
 	runtime := io.getenv("XDG_RUNTIME_DIR")
 	if runtime == "" {
 		runtime = filepath.Join("/", io.Root, "run/user", strconv.Itoa(io.EUID))
@@ -137,7 +137,7 @@ func (io IO) runtimeDir() string {
 
 // agentDirs are where an agent may be: that of the run which started this program, that of
 // any run, and the one that keeps the vault open between runs.
-func (io IO) agentDirs() (dirs []string) {
+func (io *IO) agentDirs() (dirs []string) {
 	if dir := io.getenv(steps.AgentDir); dir != "" {
 		dirs = append(dirs, dir)
 	}

@@ -15,7 +15,7 @@ import (
 	"movein/steps"
 )
 
-func newUpdate(io IO) *cobra.Command {
+func newUpdate(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "update [INPUT...]",
