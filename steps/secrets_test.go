@@ -48,7 +48,7 @@ func TestSecretsTable(t *testing.T) {
 		if err := os.WriteFile(name, []byte("[secrets]\n"+line+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := ReadFile(host.Real{}, name)
+		_, _, err := ReadFile(&host.Real{}, name)
 		switch {
 		case wrong == "" && err != nil, wrong != "" && err == nil:
 			t.Errorf("%s: %v", line, err)

@@ -87,7 +87,7 @@ func (s *session) completeRuns(cmd *cobra.Command, args []string, _ string) ([]s
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	runs, _, err := b.List(s.view)
+	runs, _, err := b.List(&s.view)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -112,7 +112,7 @@ type runJSON struct {
 }
 
 func (s *session) listRuns(b home.Backups) error {
-	runs, broken, err := b.List(s.view)
+	runs, broken, err := b.List(&s.view)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *session) listRuns(b home.Backups) error {
 }
 
 func (s *session) listEntries(b home.Backups, run string) error {
-	r, err := b.Open(s.view, run)
+	r, err := b.Open(&s.view, run)
 	if err != nil {
 		return err
 	}

@@ -142,7 +142,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if err := s.fromEnviron(given); err != nil {
 		return err
 	}
-	files := host.Real{Root: s.io.Root}
+	files := &host.Real{Root: s.io.Root}
 	if err := s.identify(); err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
-		s.view = s.rootHost()
+		s.view = *s.rootHost()
 	}
 	s.config.VaultWith, _ = s.comesWith()
 	s.config.NoRoot = s.opt.noRoot

@@ -65,7 +65,7 @@ func (s *session) open(ctx context.Context, sink bootstrap.Sink) (*halves, error
 	h := &halves{}
 	own := s.io.EUID == s.config.UID
 	if own {
-		user, err := s.local(h, s.userJournal(), filepath.Join(s.config.State(), "lock"), s.view)
+		user, err := s.local(h, s.userJournal(), filepath.Join(s.config.State(), "lock"), &s.view)
 		if err != nil {
 			h.close()
 			return nil, err
@@ -99,12 +99,12 @@ func (s *session) open(ctx context.Context, sink bootstrap.Sink) (*halves, error
 	return h, nil
 }
 
-func (s *session) rootHost() host.Real {
-	return host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, s.io.Environ, s.config.UID == 0 && s.io.EUID == 0), Cache: s.view.Cache, Sight: s.view.Sight}
+func (s *session) rootHost() *host.Real {
+	return &host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, s.io.Environ, s.config.UID == 0 && s.io.EUID == 0), Cache: s.view.Cache, Sight: s.view.Sight}
 }
 
 // local makes a half of this process.
-func (s *session) local(h *halves, journal, lock string, real host.Real) (*bootstrap.Local, error) {
+func (s *session) local(h *halves, journal, lock string, real *host.Real) (*bootstrap.Local, error) {
 	if !s.opt.dryRun {
 		unlock, err := takeLock(real, lock)
 		if err != nil {
@@ -121,7 +121,7 @@ func (s *session) local(h *halves, journal, lock string, real host.Real) (*boots
 
 // takeLock takes the lock of a half. The root half of a run that was killed needs
 // a moment to notice, so it is waited for.
-func takeLock(real host.Real, lock string) (unlock func(), err error) {
+func takeLock(real *host.Real, lock string) (unlock func(), err error) {
 	wait, perm := time.Duration(0), fs.FileMode(0o700)
 	if lock == rootLock {
 		wait, perm = patience, 0o755
@@ -138,11 +138,11 @@ func takeLock(real host.Real, lock string) (unlock func(), err error) {
 	return unlock, nil
 }
 
-func newLocal(real host.Real, j *bootstrap.Journal) *bootstrap.Local {
+func newLocal(real *host.Real, j *bootstrap.Journal) *bootstrap.Local {
 	return &bootstrap.Local{Journal: j, Host: func(notes func(host.Note)) host.Host {
-		r := real
+		r := *real
 		r.Notes = notes
-		return r
+		return &r
 	}}
 }
 
@@ -152,7 +152,7 @@ func (s *session) startUser(ctx context.Context, sink bootstrap.Sink) (io.WriteC
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, err := host.Real{Env: host.Environ(s.account(), s.io.Environ, false)}.Pipe(append(self, halfCommand), host.Credential(s.account(), s.config.GID))
+	p, err := (&host.Real{Env: host.Environ(s.account(), s.io.Environ, false)}).Pipe(append(self, halfCommand), host.Credential(s.account(), s.config.GID))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -301,14 +301,14 @@ func serve(ctx context.Context, io *IO) error {
 		s.known.Add(o.Token)
 	}
 	journal, lock := s.userJournal(), filepath.Join(s.config.State(), "lock")
-	real := host.Real{Root: io.Root, Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
+	real := &host.Real{Root: io.Root, Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
 	if o.As == bootstrap.Root {
 		s.view.Cache = rootCache
 		journal, lock, real = rootJournal, rootLock, s.rootHost()
 	} else {
 		s.config.RuntimeDir = s.io.runtimeDir()
 		real.Logins, real.Vault = s.logins(), s
-		s.view = real
+		s.view = *real
 	}
 	if !o.NoLock {
 		unlock, err := takeLock(real, lock)

@@ -109,7 +109,7 @@ func (s *session) newHome(cmd *cobra.Command, dir string, o initOptions) error {
 		return err
 	}
 	if o.lock {
-		if files["flake.lock"], err = steps.LockFlake(cmd.Context(), s.view, &s.facts, &s.config, files["flake.nix"]); err != nil {
+		if files["flake.lock"], err = steps.LockFlake(cmd.Context(), &s.view, &s.facts, &s.config, files["flake.nix"]); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ func keepVault(ctx context.Context, io *IO) error {
 	if err := readLine(in, &o); err != nil {
 		return err
 	}
-	here := host.Real{Root: io.Root}
+	here := &host.Real{Root: io.Root}
 	k, err := secret.NewKeeper(here, o.Dir, o.Vault, o.Idle)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (s *session) startAgent(vault, keyFile string) (*host.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := host.Real{Env: []string{"PATH=/usr/bin:/bin"}}.Detach(append(self, agentCommand))
+	p, err := (&host.Real{Env: []string{"PATH=/usr/bin:/bin"}}).Detach(append(self, agentCommand))
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (s *session) completions(cmd *cobra.Command) {
 		if s.load(cmd, nil, false) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return steps.Configurations(s.view), cobra.ShellCompDirectiveNoFileComp
+		return steps.Configurations(&s.view), cobra.ShellCompDirectiveNoFileComp
 	}
 	hosts := func(cmd *cobra.Command, args []string, to string) (all []string, _ cobra.ShellCompDirective) {
 		names, directive := configurations(cmd, args, to)
@@ -187,7 +187,7 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	s.lookAhead(ctx, g)
 	out = bootstrap.Run(ctx, g, sink, bootstrap.Options{
 		DryRun: s.opt.dryRun, Skip: s.opt.skip, Jobs: s.opt.jobs,
-		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view, Touched: s.view.Sight.Over,
+		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: &s.view, Touched: s.view.Sight.Over,
 	})
 	if sum := s.summary(ctx, out, nil); sum.ExitCode == bootstrap.ExitReboot && s.config.Reboot && !s.opt.dryRun {
 		e := halves.root.Do(ctx, steps.Restart{Facts: &s.facts, Config: &s.config}, false, sink)
@@ -206,7 +206,7 @@ func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
 	}
 	for _, step := range g.Steps() {
 		if info := step.Info(); info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
-			go step.Plan(ctx, s.view) //nolint:errcheck // see above
+			go step.Plan(ctx, &s.view) //nolint:errcheck // see above
 		}
 	}
 }
@@ -224,7 +224,7 @@ func (s *session) graph() (*bootstrap.Graph, error) {
 
 // summary is what became of a run.
 func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error) bootstrap.Summary {
-	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Secrets: s.secretsAre, Generation: s.config.Generation(host.Real{Root: s.io.Root})}
+	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Secrets: s.secretsAre, Generation: s.config.Generation(&host.Real{Root: s.io.Root})}
 	for _, e := range out.Steps {
 		switch e.Status {
 		case bootstrap.Changed:
@@ -263,7 +263,7 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 // memory is what the user's half of the run has remembered.
 func (s *session) memory() host.Memory {
 	if s.io.EUID == s.config.UID {
-		return s.view
+		return &s.view
 	}
 	return host.Foreign{Dir: filepath.Join(s.io.Root, s.config.Cache()), UID: s.config.UID}
 }

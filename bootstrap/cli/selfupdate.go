@@ -143,7 +143,7 @@ func (u *updating) replace(ctx context.Context, program, from, digest string) (e
 		return u.asRoot(err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	v, fresh := host.Real{Env: u.io.Environ}, filepath.Join(work, "movein")
+	v, fresh := &host.Real{Env: u.io.Environ}, filepath.Join(work, "movein")
 	if err := v.Fetch(ctx, from, digest, fresh); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (s *session) place() secret.Place {
 	return secret.Place{
 		Given: given, SHA256: s.secrets.sha256, Home: s.config.Home, User: s.config.User, WSL: s.facts.WSL != 0,
 		Memory: filepath.Join(s.config.State(), "vault.json"), Store: filepath.Join(s.config.DataHome, "movein", "vaults"),
-		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: s.view,
+		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: &s.view,
 	}
 }
 
@@ -53,7 +53,7 @@ func (s *session) place() secret.Place {
 func (s *session) sources(vault string) secret.Sources {
 	src := secret.Sources{
 		CredentialsDir: s.io.getenv("CREDENTIALS_DIRECTORY"), Ask: !s.opt.yes, Asking: s.asking("the vault's master password, once"),
-		Host: host.Real{Root: s.view.Root, Env: s.view.Env}, Owners: []int{s.config.UID}, Vault: vault,
+		Host: &host.Real{Root: s.view.Root, Env: s.view.Env}, Owners: []int{s.config.UID}, Vault: vault,
 		Keyring: func(ctx context.Context) (kdbx.Secret, error) { return keyring.Password(ctx, s.keyringUser(), vault) },
 		Other:   s.other,
 	}
@@ -267,7 +267,7 @@ func (s *session) needsVault() bool {
 	if s.wantsVault() || s.secrets.without {
 		return true
 	}
-	return !s.opt.dryRun && (len(steps.Skipped(s.view)) > 0 || s.view.Recall("skipped") == nil)
+	return !s.opt.dryRun && (len(steps.Skipped(&s.view)) > 0 || s.view.Recall("skipped") == nil)
 }
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.
@@ -310,7 +310,7 @@ func (s *session) unlockBy(ctx context.Context, open func(vault, keyFile string,
 	if err != nil {
 		return err
 	}
-	files, err := secret.Read(s.view, found.File, keyFile)
+	files, err := secret.Read(&s.view, found.File, keyFile)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ type Host struct {
 	OnSpawn       func(cmd host.Cmd, log string) error
 
 	t    testing.TB
-	real host.Real
+	real *host.Real
 	root string
 
 	mu       sync.Mutex
@@ -88,7 +88,7 @@ func New(t testing.TB, files map[string]string) *Host {
 	h := &Host{
 		Path:   []string{"/nix/var/nix/profiles/default/bin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
 		Owners: map[string]int{}, Space: 100 << 30, Boot: "boot-1",
-		t: t, real: host.Real{Root: root}, root: root,
+		t: t, real: &host.Real{Root: root}, root: root,
 		now:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		answers: map[string]*answer{}, memory: map[string][]byte{},
 	}

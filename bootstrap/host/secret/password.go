@@ -59,12 +59,12 @@ type Sources struct {
 	Keyring        func(ctx context.Context) (kdbx.Secret, error)
 	Other          Giver // of a process that has what this one has not: a file, a terminal; nil: there is none
 
-	Ask     bool      // on the terminal; where there is none, by Askpass
-	Askpass string    // a program that prints what somebody types into its window; "": none
-	Asking  func()    // called before somebody is asked; may be nil
-	Host    host.Real // runs commands; its Env is theirs
-	Owners  []int     // users whose files may hold a password, beside this process's and root
-	Vault   string    // for prompts
+	Ask     bool       // on the terminal; where there is none, by Askpass
+	Askpass string     // a program that prints what somebody types into its window; "": none
+	Asking  func()     // called before somebody is asked; may be nil
+	Host    *host.Real // runs commands; its Env is theirs
+	Owners  []int      // users whose files may hold a password, beside this process's and root
+	Vault   string     // for prompts
 
 	tty string // "": /dev/tty
 }

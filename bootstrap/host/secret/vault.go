@@ -54,7 +54,7 @@ type Place struct {
 	Ask    bool                          // somebody may be asked, on the terminal
 	Asking func()                        // called before; may be nil
 	Warn   func(format string, a ...any) // may be nil
-	Host   host.Real
+	Host   *host.Real
 	Fetch  *host.Fetch // nil: the usual
 
 	tty string
@@ -325,7 +325,7 @@ type Files struct {
 }
 
 // Read reads a vault, and its key file unless that is "". Nothing is ever written to either.
-func Read(r host.Real, vault, keyFile string) (f Files, err error) {
+func Read(r *host.Real, vault, keyFile string) (f Files, err error) {
 	f.name = vault
 	if f.vault, err = readMost(r, vault, mostVault); err != nil {
 		return f, fmt.Errorf("reading the vault: %w", err)
@@ -338,7 +338,7 @@ func Read(r host.Real, vault, keyFile string) (f Files, err error) {
 	return f, nil
 }
 
-func readMost(r host.Real, name string, most int) ([]byte, error) {
+func readMost(r *host.Real, name string, most int) ([]byte, error) {
 	data, err := r.ReadHead(name, most+1)
 	if err != nil {
 		return nil, err
