@@ -171,7 +171,7 @@ func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig
 }
 
 // endOf is where name is when all links on the way are followed.
-func endOf(v host.Files, name string) string {
+func endOf(v host.View, name string) string {
 	for range 40 {
 		next, more := follow(v, name)
 		if !more {

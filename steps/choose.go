@@ -114,7 +114,7 @@ func (s homeBuild) choose(ctx context.Context, v host.View, flake string) (strin
 }
 
 // unlinked is a home directory without the link /home, which on ostree hosts leads to /var/home.
-func unlinked(v host.Files, home string) string {
+func unlinked(v host.View, home string) string {
 	if to, ok := follow(v, home); ok {
 		return to
 	}

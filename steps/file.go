@@ -82,7 +82,7 @@ type HostTable struct {
 
 // ReadFile reads a movein.toml. An unknown key, a wrong type, or text that is no
 // TOML is an error that names file, line and key. A file that is not there is fs.ErrNotExist.
-func ReadFile(v host.Files, name string) (File, map[string]any, error) {
+func ReadFile(v host.View, name string) (File, map[string]any, error) {
 	var f File
 	data, err := v.ReadFile(name)
 	if errors.Is(err, syscall.ENOTDIR) {
@@ -177,7 +177,7 @@ func explainTOML(name string, err error) error {
 // withRepo adds what the home repo's own movein.toml says and nobody said
 // louder. Steps ask for it themselves, because on a fresh host that file arrives
 // in the middle of the run.
-func (c *Config) withRepo(v host.Files) (*Config, error) {
+func (c *Config) withRepo(v host.View) (*Config, error) {
 	dir, _ := c.HomeDir()
 	f, _, err := ReadFile(v, filepath.Join(dir, "movein.toml"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -231,7 +231,7 @@ func (c *Config) WithTables(f File) *Config {
 
 // LastRepo is the home repo that was used here before, or the flake that is at
 // home-manager's usual place; "" if there is neither.
-func LastRepo(v host.Files, c *Config) string {
+func LastRepo(v host.View, c *Config) string {
 	if b := readBuilt(v, c); b.Repo != "" {
 		return b.Repo
 	}

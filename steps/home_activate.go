@@ -60,7 +60,7 @@ func (s homeActivate) changer() home.Changer {
 
 // Unfinished refuses what may not be done while a change of the home is cut short:
 // its backups are needed to take it back.
-func Unfinished(v host.Files, c *Config) error {
+func Unfinished(v host.View, c *Config) error {
 	_, cut, err := homeActivate{c: c}.changer().CutShort(v)
 	if err == nil && cut {
 		err = bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and its backups are needed to take it back"), "finish it first: movein apply")

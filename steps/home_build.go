@@ -47,7 +47,7 @@ func (s homeBuild) record() string { return filepath.Join(s.c.State(), "home.jso
 // root is our own garbage collector root for the generation.
 func (s homeBuild) root() string { return filepath.Join(s.c.State(), "gcroots", "home") }
 
-func readBuilt(v host.Files, c *Config) built {
+func readBuilt(v host.View, c *Config) built {
 	var b built
 	if data, err := v.ReadFile(homeBuild{c: c}.record()); err == nil {
 		json.Unmarshal(data, &b) //nolint:errcheck // nothing is remembered then
@@ -161,7 +161,7 @@ type hasher interface {
 }
 
 // hashTree hashes a flake that is no git repository: all of its files.
-func hashTree(v host.Files, dir string, h hasher) string {
+func hashTree(v host.View, dir string, h hasher) string {
 	const most = 2000 // files; a larger tree is left to Nix
 	n := 0
 	var walk func(rel string) error
@@ -192,7 +192,7 @@ func hashTree(v host.Files, dir string, h hasher) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func hashFile(v host.Files, dir, name string, h hasher) error {
+func hashFile(v host.View, dir, name string, h hasher) error {
 	file := filepath.Join(dir, name)
 	info, err := v.Lstat(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -56,7 +56,7 @@ func (s homeActivate) setProfile(ctx context.Context, h host.Host, out string) e
 	return nil
 }
 
-func (s homeActivate) script(v host.Files, out string, env ...string) host.Cmd {
+func (s homeActivate) script(v host.View, out string, env ...string) host.Cmd {
 	return host.Cmd{Args: []string{out + "/activate", "--driver-version", "1"}, Env: append(env, s.c.bus(v)...), Dir: s.c.Home}
 }
 

@@ -231,6 +231,6 @@ func clonesRecord(c *Config) string { return filepath.Join(c.State(), "clones") 
 func dotfilesRecord(c *Config) string { return filepath.Join(c.State(), "dotfiles") }
 
 // LastDotfiles is the dotfiles repo that was used here before; "" if none was.
-func LastDotfiles(v host.Files, c *Config) string {
+func LastDotfiles(v host.View, c *Config) string {
 	return strings.TrimSpace(readText(v, dotfilesRecord(c)))
 }

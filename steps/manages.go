@@ -48,7 +48,7 @@ func Manages(ctx context.Context, v host.View, f *distro.Facts, c *Config) Manag
 }
 
 // locked is when the newest input was made that the flake's lock file has; zero if it has none.
-func locked(v host.Files, dir string) (newest time.Time) {
+func locked(v host.View, dir string) (newest time.Time) {
 	data, err := v.ReadFile(filepath.Join(dir, "flake.lock"))
 	if err != nil {
 		return newest

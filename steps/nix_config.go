@@ -184,7 +184,7 @@ func includes(conf string) bool {
 }
 
 // write is the action of writing a file whole.
-func write(v host.Files, name string) bootstrap.Action {
+func write(v host.View, name string) bootstrap.Action {
 	if !exists(v, name) {
 		return bootstrap.Action{Verb: "write", Target: name}
 	}

@@ -127,7 +127,7 @@ func (s nixDaemon) foreign(v host.View, nix nixState) string {
 }
 
 // enabled reports whether the target wants the unit.
-func enabled(v host.Files, unit, target string) bool {
+func enabled(v host.View, unit, target string) bool {
 	for _, dir := range []string{unitDir, "/usr/lib/systemd/system", "/lib/systemd/system"} {
 		if exists(v, dir+"/"+target+".wants/"+unit) {
 			return true

@@ -273,7 +273,7 @@ func (d *diagnosis) checkGroup(v host.View) {
 
 // absentUsers are those of the users that the files of the system do not name;
 // none if these cannot be read.
-func absentUsers(v host.Files, users []string) []string {
+func absentUsers(v host.View, users []string) []string {
 	passwd := readText(v, "/etc/passwd")
 	if passwd == "" {
 		return nil

@@ -35,7 +35,7 @@ const makeNix = `mount -o remount,bind,rw / && mkdir -m 0755 /nix 2>/dev/null ||
 var storeHomes = []string{"/var/lib/nix", "/var/nix", "/var/home/nix"}
 
 // storeHome is where the store of a host is that needs a mount.
-func storeHome(v host.Files) string {
+func storeHome(v host.View) string {
 	for _, dir := range storeHomes {
 		if exists(v, dir+"/store") {
 			return dir
@@ -86,7 +86,7 @@ func (s nixMount) Plan(ctx context.Context, v host.View) (bootstrap.Change, erro
 // unitFile is a unit and where it is.
 type unitFile struct{ name, text string }
 
-func (nixMount) units(v host.Files) []unitFile {
+func (nixMount) units(v host.View) []unitFile {
 	return []unitFile{
 		{unitDir + "/" + directoryUnit, strings.ReplaceAll(embed.Unit(directoryUnit), "@make-nix@", strings.ReplaceAll(makeNix, "$", "$$"))},
 		{unitDir + "/" + mountUnit, strings.ReplaceAll(embed.Unit(mountUnit), "@store@", storeHome(v))},
@@ -161,7 +161,7 @@ func (s nixMount) recipe() string {
 }
 
 // mountedOn is the last line of the mount table about a mount point; "" if nothing is mounted there.
-func mountedOn(v host.Files, point string) (last string) {
+func mountedOn(v host.View, point string) (last string) {
 	for line := range strings.Lines(readText(v, "/proc/self/mountinfo")) {
 		if f := strings.Fields(line); len(f) > 5 && f[4] == point {
 			last = line

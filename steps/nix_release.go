@@ -61,10 +61,10 @@ func (r release) file(c *Config) string {
 }
 
 // fetched reports whether the tarball is there. Its digest is checked again when it is unpacked.
-func (r release) fetched(v host.Files, c *Config) bool { return exists(v, r.file(c)) }
+func (r release) fetched(v host.View, c *Config) bool { return exists(v, r.file(c)) }
 
 // whole reports whether the tarball is there and as it was fetched.
-func (r release) whole(v host.Files, c *Config) bool {
+func (r release) whole(v host.View, c *Config) bool {
 	data, err := v.ReadFile(r.file(c))
 	return err == nil && digest(data) == r.SHA256
 }

@@ -72,7 +72,7 @@ func (nixInstall) makeUsers(ctx context.Context, h host.Host) error {
 }
 
 // sysusers is a sysusers.d(5) text that makes the group, the users and the memberships at once.
-func sysusers(v host.Files) string {
+func sysusers(v host.View) string {
 	var b strings.Builder
 	gid := ":nixbld"
 	if !strings.Contains(readText(v, "/etc/group"), fmt.Sprintf(":%d:", buildGID)) {
@@ -91,7 +91,7 @@ func sysusers(v host.Files) string {
 	return b.String()
 }
 
-func nologin(v host.Files) string {
+func nologin(v host.View) string {
 	for _, shell := range []string{"/usr/sbin/nologin", "/sbin/nologin", "/usr/bin/nologin"} {
 		if exists(v, shell) {
 			return shell

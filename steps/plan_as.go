@@ -186,7 +186,7 @@ func (c *evalTrace) read(line string) {
 	}
 }
 
-func (c evalTrace) explain(v host.Files, dir, name string) error {
+func (c evalTrace) explain(v host.View, dir, name string) error {
 	var modules []string
 	for _, file := range c.files {
 		file, ok := strings.CutPrefix(file, dir+"/")

@@ -89,7 +89,7 @@ func (s preflight) space(ctx context.Context, v host.View) error {
 }
 
 // nearest is name, or the nearest of its parents that exists.
-func nearest(v host.Files, name string) string {
+func nearest(v host.View, name string) string {
 	for name != "/" && !exists(v, name) {
 		name = parent(name)
 	}

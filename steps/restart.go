@@ -123,7 +123,7 @@ func link(h host.Host, name string) error {
 }
 
 // ReadResume reads what is to be gone on with; fs.ErrNotExist if nothing is.
-func ReadResume(v host.Files) (r Resume, err error) {
+func ReadResume(v host.View) (r Resume, err error) {
 	data, err := v.ReadFile(resumeFile)
 	if err == nil {
 		err = json.Unmarshal(data, &r)

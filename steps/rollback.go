@@ -127,7 +127,7 @@ func (s homeActivate) stepTo(v host.View, runs []home.Run, number int) (home.Run
 }
 
 // complete refuses if one of the backups since run was pruned: what it had is missing.
-func (s homeActivate) complete(v host.Files, run string) error {
+func (s homeActivate) complete(v host.View, run string) error {
 	removed, err := s.backups().Removed(v)
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func usesSELinux(f *distro.Facts) bool {
 }
 
 // policy is our module: for /nix and for the place that it is mounted from.
-func (s selinux) policy(v host.Files) string {
+func (s selinux) policy(v host.View) string {
 	if needsMount(s.f) {
 		return embed.Policy("/nix", storeHome(v))
 	}
@@ -68,7 +68,7 @@ func (s selinux) policy(v host.Files) string {
 
 // loaded reports whether our module, or another installer's for the same files, is in
 // the policy that the host uses. Modules are root's to see; their contexts are not.
-func (s selinux) loaded(v host.Files) bool {
+func (s selinux) loaded(v host.View) bool {
 	kind := "targeted"
 	for line := range strings.Lines(readText(v, "/etc/selinux/config")) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "SELINUXTYPE="); ok {

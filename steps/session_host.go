@@ -46,14 +46,14 @@ func (s sessionHost) Plan(_ context.Context, v host.View) (change bootstrap.Chan
 	return change, nil
 }
 
-func linked(v host.Files, name string) string {
+func linked(v host.View, name string) string {
 	target, _ := isLink(v, name)
 	return target
 }
 
 // lingers names a unit that is to run whether or not the user is logged in: one that
 // wants to be started with the user's systemd, and not with a desktop. "" if there is none.
-func (g generation) lingers(v host.Files) string {
+func (g generation) lingers(v host.View) string {
 	for _, target := range []string{"default", "timers", "sockets"} {
 		entries, err := v.ReadDir(g.out + "/home-files/.config/systemd/user/" + target + ".target.wants")
 		if err == nil && len(entries) > 0 {
@@ -68,7 +68,7 @@ func (g generation) gpuSetup() string { return g.out + "/home-path/bin/non-nixos
 
 // drivers are those that the generation has, as its activation compares them with
 // the host's; "" if it has none.
-func (g generation) drivers(v host.Files) string {
+func (g generation) drivers(v host.View) string {
 	if !exists(v, g.gpuSetup()) {
 		return ""
 	}

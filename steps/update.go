@@ -43,7 +43,7 @@ func (c *Config) updateFile() string { return filepath.Join(c.State(), "update.j
 
 func (c *Config) updateDir() string { return filepath.Join(c.State(), "update") }
 
-func readUpdate(v host.Files, c *Config) (rec updateRecord) {
+func readUpdate(v host.View, c *Config) (rec updateRecord) {
 	data, err := v.ReadFile(c.updateFile())
 	if dir, _ := c.HomeDir(); err != nil || json.Unmarshal(data, &rec) != nil || rec.Version != 1 || rec.Dir != dir {
 		return updateRecord{}

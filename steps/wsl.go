@@ -75,7 +75,7 @@ func (s wsl) Apply(_ context.Context, h host.Host, _ bootstrap.Change) error {
 }
 
 // readConf reads wsl.conf; "" if there is none.
-func readConf(v host.Files) (string, error) {
+func readConf(v host.View) (string, error) {
 	text, err := v.ReadFile(wslConf)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err

@@ -290,7 +290,7 @@ func (s *session) set(name, value, from string) error {
 }
 
 // fromFile takes the keys of a movein.toml that no louder layer has given.
-func (s *session) fromFile(v host.Files, name string, must bool, given map[string]bool) error {
+func (s *session) fromFile(v host.View, name string, must bool, given map[string]bool) error {
 	file, keys, err := steps.ReadFile(v, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !must:
