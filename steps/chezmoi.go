@@ -72,8 +72,8 @@ const AgentDir = "MOVEIN_AGENT_DIR"
 
 // cmd is a command of chezmoi. It finds programs in the built generation first:
 // what templates and scripts use may come from the home.
-func (z chezmoi) cmd(args ...string) host.Cmd {
-	cmd := host.Cmd{
+func (z chezmoi) cmd(args ...string) *host.Cmd {
+	cmd := &host.Cmd{
 		Args: append([]string{z.bin, "--no-tty", "--no-pager", "--color=false", "--progress=false", "--source", z.source, "--destination", z.c.Home}, args...),
 		Env: []string{"XDG_CONFIG_HOME=" + z.c.ConfigHome, "XDG_DATA_HOME=" + z.c.DataHome,
 			"XDG_STATE_HOME=" + z.c.StateHome, "XDG_CACHE_HOME=" + z.c.CacheHome},
@@ -101,7 +101,7 @@ func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args 
 	return z.query(ctx, v, cmd)
 }
 
-func (z chezmoi) query(ctx context.Context, v host.View, cmd host.Cmd) ([]byte, error) {
+func (z chezmoi) query(ctx context.Context, v host.View, cmd *host.Cmd) ([]byte, error) {
 	most := cmp.Or(z.patience, lookPatience)
 	asking, done := context.WithTimeout(ctx, most)
 	defer done()

@@ -145,7 +145,7 @@ func (d doctor) sudo(ctx context.Context) Finding {
 		if _, err := d.v.LookPath(tool); err != nil {
 			continue
 		}
-		if _, err := d.v.Query(ctx, host.Cmd{Args: []string{tool, "-n", "true"}}); err != nil {
+		if _, err := d.v.Query(ctx, &host.Cmd{Args: []string{tool, "-n", "true"}}); err != nil {
 			return Finding{"sudo", Info, tool + " is there and asks for a password", "", ""}
 		}
 		return Finding{"sudo", Good, tool + " needs no password", "", ""}

@@ -228,12 +228,12 @@ func (s homeBuild) flake(ctx context.Context, v host.View) string {
 }
 
 // nixCmd is a command of the host's nix for this user.
-func (s homeBuild) nixCmd(ctx context.Context, v host.View, args ...string) host.Cmd {
+func (s homeBuild) nixCmd(ctx context.Context, v host.View, args ...string) *host.Cmd {
 	nix := detectNix(ctx, v, s.f, s.c)
 	if s.c.Offline {
 		args = append(args, "--offline")
 	}
-	return host.Cmd{Args: append([]string{nix.Bin}, args...), Dir: s.c.Home, Nix: s.accessTokens(ctx, v)}
+	return &host.Cmd{Args: append([]string{nix.Bin}, args...), Dir: s.c.Home, Nix: s.accessTokens(ctx, v)}
 }
 
 // accessTokens are the lines of NIX_CONFIG by which Nix gets at private inputs. They are in
@@ -332,9 +332,9 @@ func builtOut(said []byte) (string, error) {
 }
 
 // storeCmd is a command of the nix-store beside the host's nix.
-func (s homeBuild) storeCmd(ctx context.Context, v host.View, args ...string) host.Cmd {
+func (s homeBuild) storeCmd(ctx context.Context, v host.View, args ...string) *host.Cmd {
 	nix := detectNix(ctx, v, s.f, s.c)
-	return host.Cmd{Args: append([]string{filepath.Join(filepath.Dir(nix.Bin), "nix-store")}, args...), Dir: s.c.Home}
+	return &host.Cmd{Args: append([]string{filepath.Join(filepath.Dir(nix.Bin), "nix-store")}, args...), Dir: s.c.Home}
 }
 
 // keepInputs makes garbage collector roots of the flake's inputs, so that a rerun

@@ -161,7 +161,7 @@ func askVersion(ctx context.Context, v host.View, bin string) (version string, k
 	}
 	said, ok := strings.CutPrefix(string(v.Recall("nix-version")), key+"\n")
 	if !ok || key == "" {
-		res, err := v.Query(ctx, host.Cmd{Args: []string{bin, "--version"}})
+		res, err := v.Query(ctx, &host.Cmd{Args: []string{bin, "--version"}})
 		if err != nil {
 			return "", nixNone
 		}

@@ -157,7 +157,7 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	_, err := h.Daemon(ctx, nixSocket)
 	if err != nil && !enabled(h, socketUnit, "sockets.target") {
 		// Most often nothing is in the way: one command, which also reloads.
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
 			if _, err := h.Daemon(ctx, nixSocket); err == nil {
 				return nil
 			}
@@ -172,7 +172,7 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 			[]string{"systemctl", "start", socketUnit})
 	}
 	for _, args := range cmds {
-		if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil && args[1] != "reset-failed" {
+		if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil && args[1] != "reset-failed" {
 			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
 		}
 	}

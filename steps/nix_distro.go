@@ -35,7 +35,7 @@ func (s nixInstall) fromDistro(ctx context.Context, h host.Host) error {
 	}
 	for i, args := range cmds {
 		h.Progress(int64(i), int64(len(cmds)), "commands")
-		_, err := h.Run(ctx, host.Cmd{Args: args, Env: []string{"DEBIAN_FRONTEND=noninteractive"}})
+		_, err := h.Run(ctx, &host.Cmd{Args: args, Env: []string{"DEBIAN_FRONTEND=noninteractive"}})
 		if err != nil && i == len(cmds)-1 {
 			return bootstrap.Exit(bootstrap.ExitUnreachable, bootstrap.Hint(
 				fmt.Errorf("installing the distribution's Nix: %w", err), "check the network; a mirror of the Nix releases is given with --nix-url"))

@@ -237,7 +237,7 @@ func (d *diagnosis) askDB(ctx context.Context, v host.View, generation string) {
 		// It does not run, or hangs: nix-daemon's business.
 	case err != nil && d.Path != "":
 		// The daemon is there and does not tell: it could not open the store, or not read of it.
-		if _, err := v.Query(ctx, host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--check-validity", d.Path}, Env: asRoot}); err != nil {
+		if _, err := v.Query(ctx, &host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--check-validity", d.Path}, Env: asRoot}); err != nil {
 			d.DB = dbUnreadable
 		}
 	case err == nil:

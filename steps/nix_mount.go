@@ -97,7 +97,7 @@ func (s nixMount) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) er
 	sealed := s.sealed(h)
 	if !sealed && !exists(h, "/nix") {
 		// First of all, since there is nothing to write if it cannot be made.
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"unshare", "--mount", "--propagation", "private", "sh", "-c", makeNix}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"unshare", "--mount", "--propagation", "private", "sh", "-c", makeNix}}); err != nil {
 			return s.cannot("%v", err)
 		}
 	}
@@ -108,7 +108,7 @@ func (s nixMount) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) er
 		return s.unseal(ctx, h)
 	}
 	if mountedOn(h, "/nix") == "" {
-		_, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "start", mountUnit}})
+		_, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "start", mountUnit}})
 		if err == nil && mountedOn(h, "/nix") == "" {
 			err = fmt.Errorf("%s was started, and nothing is mounted on /nix", mountUnit)
 		}
@@ -133,7 +133,7 @@ func (s nixMount) setUp(ctx context.Context, h host.Host) error {
 		}
 	}
 	for _, args := range [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", mountUnit}} {
-		if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 			return fmt.Errorf("enabling %s: %w", mountUnit, err)
 		}
 	}

@@ -197,7 +197,7 @@ func (s nixMount) unseal(ctx context.Context, h host.Host) error {
 		if err := o.write(h); err != nil { // before it is done: a pin is not ours unless we know
 			return err
 		}
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"ostree", "admin", "pin", fmt.Sprint(o.booted)}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"ostree", "admin", "pin", fmt.Sprint(o.booted)}}); err != nil {
 			return fmt.Errorf("keeping the deployment that runs: %w", err)
 		}
 	}
@@ -235,7 +235,7 @@ func (s nixMount) track(ctx context.Context, h host.Host, conf string, tracked b
 	if tracked { // by that alone rpm-ostree does not look whether the file is another now
 		args = []string{"rpm-ostree", "initramfs-etc", "--force-sync"}
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 		return bootstrap.Hint(fmt.Errorf("putting %s into the initramfs: %w", ownRootConf, err), "look with: rpm-ostree status; when it is idle, run the same command again")
 	}
 	return nil
@@ -261,7 +261,7 @@ func (s nixMount) settle(ctx context.Context, h host.Host) error {
 		}
 	}
 	if i := slices.IndexFunc(list, func(d deployment) bool { return d.ID == was.Pinned && d.Pinned }); i >= 0 {
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"ostree", "admin", "pin", "--unpin", fmt.Sprint(i)}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"ostree", "admin", "pin", "--unpin", fmt.Sprint(i)}}); err != nil {
 			return fmt.Errorf("giving up the deployment that was kept: %w", err)
 		}
 	}

@@ -38,7 +38,7 @@ func (s nixInstall) users(ctx context.Context, h host.Host) error {
 // makeUsers makes the group, the build users and their memberships, as far as they are missing.
 func (nixInstall) makeUsers(ctx context.Context, h host.Host) error {
 	if _, err := h.LookPath("systemd-sysusers"); err == nil {
-		_, err := h.Run(ctx, host.Cmd{Args: []string{"systemd-sysusers", "-"}, Stdin: []byte(sysusers(h))})
+		_, err := h.Run(ctx, &host.Cmd{Args: []string{"systemd-sysusers", "-"}, Stdin: []byte(sysusers(h))})
 		if members, _ := groupMembers(readText(h, "/etc/group"), "nixbld"); err == nil && len(members) > 0 {
 			return nil
 		}
@@ -110,7 +110,7 @@ func anyOf(ctx context.Context, h host.Host, cmds ...[]string) error {
 			}
 			continue
 		}
-		if _, err = h.Run(ctx, host.Cmd{Args: args}); err == nil || ctx.Err() != nil {
+		if _, err = h.Run(ctx, &host.Cmd{Args: args}); err == nil || ctx.Err() != nil {
 			return err
 		}
 	}

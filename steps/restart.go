@@ -108,7 +108,7 @@ func (s Restart) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 		return nil
 	}
 	// A moment later, so that this run can say what it did.
-	_, err = h.Run(ctx, host.Cmd{Args: []string{"systemd-run", "--quiet", "--unit=" + restartTimer, "--on-active=5s", "--timer-property=AccuracySec=100ms", "systemctl", "reboot"}})
+	_, err = h.Run(ctx, &host.Cmd{Args: []string{"systemd-run", "--quiet", "--unit=" + restartTimer, "--on-active=5s", "--timer-property=AccuracySec=100ms", "systemctl", "reboot"}})
 	if err != nil {
 		return bootstrap.Hint(fmt.Errorf("restarting this host: %w", err), "restart it yourself, and movein goes on: sudo systemctl reboot")
 	}
@@ -156,7 +156,7 @@ func (r Resume) AwaitLogin(ctx context.Context, h host.Host) error {
 	if err := errors.Join(r.write(h), link(h, wantedBy(&r.Config, true)), h.Remove(wantedBy(&r.Config, false))); err != nil {
 		return err
 	}
-	_, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "daemon-reload"}})
+	_, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "daemon-reload"}})
 	return err
 }
 

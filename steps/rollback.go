@@ -182,7 +182,7 @@ func (s homeActivate) switchTo(ctx context.Context, h host.Host, out string, num
 	}
 	nix := detectNix(ctx, h, s.f, s.c)
 	args := []string{filepath.Join(filepath.Dir(nix.Bin), "nix-env"), "--profile", s.c.profile(h), "--switch-generation", strconv.Itoa(number)}
-	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 		return fmt.Errorf("setting the home-manager profile: %w", err)
 	}
 	return nil

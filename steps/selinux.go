@@ -89,7 +89,7 @@ func (s selinux) mislabelled(ctx context.Context, v host.View) ([]string, error)
 			args = append(args, name)
 		}
 	}
-	res, err := v.Query(ctx, host.Cmd{Args: args})
+	res, err := v.Query(ctx, &host.Cmd{Args: args})
 	if err != nil {
 		return nil, s.explain("looking at the labels", err)
 	}
@@ -107,7 +107,7 @@ func (s selinux) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 		if err := writeOwned(h, policyFile, s.policy(h), 0o644); err != nil {
 			return err
 		}
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"semodule", "--install", policyFile}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"semodule", "--install", policyFile}}); err != nil {
 			// What could not be loaded is not taken for loaded.
 			return errors.Join(s.explain("loading the SELinux module "+policyFile, err), h.Remove(policyFile))
 		}
@@ -121,7 +121,7 @@ func (s selinux) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 	if needsMount(s.f) {
 		args = append(args, storeHome(h))
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 		return s.explain("labelling /nix", err)
 	}
 	return nil

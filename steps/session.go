@@ -182,13 +182,13 @@ func (s session) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 	}
 	if manager := fmt.Sprintf("/run/user/%d/systemd", s.c.UID); changed && exists(h, manager) {
 		h.Warn("programs that run already learn of the new PATH and XDG_DATA_DIRS when you log in again")
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "--user", "daemon-reload"}, Env: s.c.bus(h)}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "--user", "daemon-reload"}, Env: s.c.bus(h)}); err != nil {
 			h.Warn("units of yours learn of them then too: %v", err)
 		}
 	}
 	if s.menuStale(h, g) { // without the prefix the system's programs are left out
 		dirs := "XDG_DATA_DIRS=" + s.profile(h, s.c.Home) + "/share:" + defaultProfile + "/share:/usr/local/share:/usr/share"
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{menuCommand, "--noincremental"}, Env: []string{"XDG_MENU_PREFIX=plasma-", dirs}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{menuCommand, "--noincremental"}, Env: []string{"XDG_MENU_PREFIX=plasma-", dirs}}); err != nil {
 			return bootstrap.Hint(err, "Plasma does it itself at the next login")
 		}
 	}

@@ -91,12 +91,12 @@ func (s sessionHost) Apply(ctx context.Context, h host.Host, _ bootstrap.Change)
 		if err := h.WriteFile(record, nil, 0o644); err != nil {
 			return err
 		}
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"loginctl", "enable-linger", s.c.User}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"loginctl", "enable-linger", s.c.User}}); err != nil {
 			return bootstrap.Hint(fmt.Errorf("having units of %s run without a login: %w", s.c.User, err), "look with: loginctl user-status %s; or leave it out: movein apply --skip session-host", s.c.User)
 		}
 	}
 	if drivers := g.drivers(h); s.c.GPUSetup && drivers != "" && drivers != linked(h, driversLink) {
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{g.gpuSetup()}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{g.gpuSetup()}}); err != nil {
 			return bootstrap.Hint(fmt.Errorf("setting up the graphics drivers: %w", err), "leave it out: movein apply --gpu-setup=false")
 		}
 	}

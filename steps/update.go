@@ -204,7 +204,7 @@ func (u *Update) unstage(ctx context.Context, h host.Host) {
 	if _, err := h.Repo(ctx, u.dir); err != nil {
 		return
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: []string{"git", "-C", u.dir, "rm", "--cached", "--quiet", "--ignore-unmatch", lockFile}}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: []string{"git", "-C", u.dir, "rm", "--cached", "--quiet", "--ignore-unmatch", lockFile}}); err != nil {
 		h.Warn("git still expects flake.lock: git -C %s rm --cached flake.lock", u.dir)
 	}
 }

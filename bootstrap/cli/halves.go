@@ -205,7 +205,7 @@ func (s *session) becomeRoot(ctx context.Context, sink bootstrap.Sink) ([]string
 		if _, err := s.view.LookPath(tool); err != nil {
 			continue
 		}
-		if _, err := s.view.Query(ctx, host.Cmd{Args: []string{tool, "-n", "true"}}); err == nil {
+		if _, err := s.view.Query(ctx, &host.Cmd{Args: []string{tool, "-n", "true"}}); err == nil {
 			return []string{tool, "-n"}, nil
 		} else if tried == nil {
 			tried = err

@@ -150,7 +150,7 @@ func (u *updating) replace(ctx context.Context, program, from, digest string) (e
 	if err := os.Chmod(fresh, 0o755); err != nil { //nolint:gosec // a program for all
 		return err
 	}
-	if _, err := v.Query(ctx, host.Cmd{Args: []string{fresh, "version"}}); err != nil {
+	if _, err := v.Query(ctx, &host.Cmd{Args: []string{fresh, "version"}}); err != nil {
 		return bootstrap.Hint(fmt.Errorf("the release does not start here: %w", err), "nothing was changed")
 	}
 	kept := filepath.Join(work, "old")

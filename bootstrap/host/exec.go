@@ -23,12 +23,12 @@ import (
 const grace = 15 * time.Second
 
 // Query implements Commands.
-func (r *Real) Query(ctx context.Context, c Cmd) (Result, error) { return r.Run(ctx, c) }
+func (r *Real) Query(ctx context.Context, c *Cmd) (Result, error) { return r.Run(ctx, c) }
 
 // Run implements Runner. When ctx ends, the command's process group gets SIGINT
 // and, grace later, SIGKILL. A command that asks on the terminal (TTY) stays in the
 // foreground group, where the kernel interrupts it.
-func (r *Real) Run(ctx context.Context, c Cmd) (Result, error) {
+func (r *Real) Run(ctx context.Context, c *Cmd) (Result, error) {
 	cmd, err := r.command(ctx, c)
 	if err != nil {
 		return Result{Code: 127}, err
@@ -79,7 +79,7 @@ func inMemory(data []byte) (*os.File, error) {
 	return f, nil
 }
 
-func (r *Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
+func (r *Real) command(ctx context.Context, c *Cmd) (*exec.Cmd, error) {
 	bin, err := r.LookPath(c.Args[0])
 	if err != nil {
 		return nil, &CommandError{Args: c.Args, Code: 127, Err: err}
@@ -131,7 +131,7 @@ func (r *Real) env(name string) string {
 }
 
 // Spawn implements Runner.
-func (r *Real) Spawn(c Cmd, log string) error {
+func (r *Real) Spawn(c *Cmd, log string) error {
 	bin, err := r.LookPath(c.Args[0])
 	if err != nil {
 		return err

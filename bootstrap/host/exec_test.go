@@ -17,7 +17,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &Real{Env: []string{"PATH=" + os.Getenv("PATH")}}
 	var child int
-	_, err := r.Run(ctx, Cmd{
+	_, err := r.Run(ctx, &Cmd{
 		Args: []string{"sh", "-c", `(trap "" INT; sh -c 'echo $$ >&2; exec sleep 300 >/dev/null 2>&1') & wait`},
 		Lines: func(line string) {
 			fmt.Sscan(line, &child) //nolint:errcheck // looked at below

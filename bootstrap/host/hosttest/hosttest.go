@@ -236,16 +236,16 @@ func (h *Host) LookPath(name string) (string, error) {
 }
 
 // Query implements host.Commands.
-func (h *Host) Query(ctx context.Context, c host.Cmd) (host.Result, error) {
+func (h *Host) Query(ctx context.Context, c *host.Cmd) (host.Result, error) {
 	return h.command(ctx, c, "query")
 }
 
 // Run implements host.Runner.
-func (h *Host) Run(ctx context.Context, c host.Cmd) (host.Result, error) {
+func (h *Host) Run(ctx context.Context, c *host.Cmd) (host.Result, error) {
 	return h.command(ctx, c, "run")
 }
 
-func (h *Host) command(ctx context.Context, c host.Cmd, verb string) (host.Result, error) {
+func (h *Host) command(ctx context.Context, c *host.Cmd, verb string) (host.Result, error) {
 	line := strings.Join(c.Args, " ")
 	if len(c.Args) == 0 {
 		return host.Result{Code: 127}, h.unexpected("%s of a command without arguments", verb)
@@ -270,5 +270,5 @@ func (h *Host) command(ctx context.Context, c host.Cmd, verb string) (host.Resul
 	if verb == "query" && !a.read {
 		return host.Result{Code: 127}, h.unexpected("query of a command that changes the host: %s", line)
 	}
-	return a.f(c)
+	return a.f(*c)
 }

@@ -304,7 +304,7 @@ func (s Sources) fromCommand(ctx context.Context) (kdbx.Secret, error) {
 func (s Sources) output(ctx context.Context, wait time.Duration, args []string) (kdbx.Secret, error) {
 	within, done := context.WithTimeoutCause(ctx, wait, fmt.Errorf("nothing came within %s", wait))
 	defer done()
-	res, err := s.Host.Run(within, host.Cmd{Args: args, TTY: s.Ask}) // it may ask on the terminal
+	res, err := s.Host.Run(within, &host.Cmd{Args: args, TTY: s.Ask}) // it may ask on the terminal
 	defer clear(res.Stdout)
 	if err != nil {
 		return kdbx.Secret{}, err
