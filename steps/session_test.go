@@ -217,7 +217,7 @@ func TestLoginShellsFindNixWhateverTheyHaveAlready(t *testing.T) {
 	for _, path := range []string{"/usr/bin:/bin", home + "/.nix-profile/bin:/usr/bin:/bin"} {
 		for _, shell := range []string{"sh", "bash"} {
 			res, err := (&host.Real{Env: []string{"PATH=" + path, "HOME=" + home, "__ETC_PROFILE_NIX_SOURCED=1"}}).Query(t.Context(),
-				&&host.Cmd{Args: []string{shell, "-ec", strings.ReplaceAll(profileHookText, defaultProfile, home+"/none") + "echo $PATH $XDG_DATA_DIRS"}})
+				&host.Cmd{Args: []string{shell, "-ec", strings.ReplaceAll(profileHookText, defaultProfile, home+"/none") + "echo $PATH $XDG_DATA_DIRS"}})
 			want := home + "/.nix-profile/bin:/usr/bin:/bin " + home + "/.nix-profile/share:" + home + "/none/share:/usr/local/share:/usr/share\n"
 			if err != nil || string(res.Stdout) != want {
 				t.Errorf("%s: %q, %v", shell, res.Stdout, err)

@@ -37,12 +37,12 @@ type secrecy struct {
 var unlocking = []string{"vault", "vault-sha256", "key-file", "no-password", "password-fd", "password-file", "password-command", "askpass", "remember", "vault-idle", "without-secrets"}
 
 // place is where the vault is looked for.
-func (s *session) place() secret.Place {
+func (s *session) place() *secret.Place {
 	given := s.secrets.vault
 	if name, err := s.file(given); err == nil && !strings.Contains(given, "://") {
 		given = name
 	}
-	return secret.Place{
+	return &secret.Place{
 		Given: given, SHA256: s.secrets.sha256, Home: s.config.Home, User: s.config.User, WSL: s.facts.WSL != 0,
 		Memory: filepath.Join(s.config.State(), "vault.json"), Store: filepath.Join(s.config.DataHome, "movein", "vaults"),
 		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: &s.view,
@@ -50,8 +50,8 @@ func (s *session) place() secret.Place {
 }
 
 // sources are where its master password can come from: of the loudest layer that gives one.
-func (s *session) sources(vault string) secret.Sources {
-	src := secret.Sources{
+func (s *session) sources(vault string) *secret.Sources {
+	src := &secret.Sources{
 		CredentialsDir: s.io.getenv("CREDENTIALS_DIRECTORY"), Ask: !s.opt.yes, Asking: s.asking("the vault's master password, once"),
 		Host: &host.Real{Root: s.view.Root, Env: s.view.Env}, Owners: []int{s.config.UID}, Vault: vault,
 		Keyring: func(ctx context.Context) (kdbx.Secret, error) { return keyring.Password(ctx, s.keyringUser(), vault) },
