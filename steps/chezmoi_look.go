@@ -254,7 +254,7 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 
 // spares reports whether an ignore file may have chezmoi leave something that it does
 // not have in the exact directory name.
-func (z chezmoi) spares(v host.Files, l *chezmoiLook, name string) bool {
+func (z chezmoi) spares(v host.View, l *chezmoiLook, name string) bool {
 	for _, file := range l.sight.files {
 		if base := filepath.Base(file); base != ".chezmoiignore" && base != ".chezmoiignore.tmpl" {
 			continue
@@ -304,7 +304,7 @@ func (z chezmoi) script(name string, s sourced, f wantedFile, skipped bool, last
 
 // sourceOf is the file that a target comes from. For what has none of its own (an
 // external's, what is removed) chezmoi names the whole source or makes up a name.
-func (z chezmoi) sourceOf(v host.Files, l *chezmoiLook, name string, removed bool) string {
+func (z chezmoi) sourceOf(v host.View, l *chezmoiLook, name string, removed bool) string {
 	path, root := l.targets[name].path, z.root(v)
 	if path != "" && path != root && exists(v, path) {
 		return path

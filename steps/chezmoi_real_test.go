@@ -21,7 +21,7 @@ import (
 type realDots struct {
 	t        testing.TB
 	z        chezmoi
-	h        host.Real
+	h        *host.Real
 	warnings *[]string
 }
 
@@ -37,14 +37,14 @@ func newRealDots(t testing.TB, source files) realDots {
 		}
 	}
 	top := t.TempDir()
-	c := Config{
+	c := &Config{
 		User: "ann", UID: os.Getuid(), Home: top + "/home", Dotfiles: top + "/source", ConfigHome: top + "/config",
 		DataHome: top + "/data", StateHome: top + "/state", CacheHome: top + "/cache",
 	}
 	var warnings []string
 	d := realDots{t: t, warnings: &warnings,
 		z: chezmoi{c: c, bin: bin, source: c.Dotfiles},
-		h: host.Real{Env: []string{"HOME=" + c.Home, "PATH=/usr/bin:/bin", "USER=ann"}, Cache: c.Cache(), Notes: func(n host.Note) { warnings = append(warnings, n.Warning) }},
+		h: &host.Real{Env: []string{"HOME=" + c.Home, "PATH=/usr/bin:/bin", "USER=ann"}, Cache: c.Cache(), Notes: func(n host.Note) { warnings = append(warnings, n.Warning) }},
 	}
 	d.put(c.Home+"/", "")
 	for name, text := range source {

@@ -29,7 +29,7 @@ var secretWords = strings.Fields(`output outputList exec decrypt decryptAES env 
 // mayTell reports whether the content of a target may have a secret in it that chezmoi
 // does not know as one: its template calls one of secretWords or reads what is not in
 // the source, or a program makes it.
-func (z chezmoi) mayTell(v host.Files, s sourced) bool {
+func (z chezmoi) mayTell(v host.View, s sourced) bool {
 	if !s.template && !s.modify {
 		return false
 	}
@@ -41,7 +41,7 @@ func (z chezmoi) mayTell(v host.Files, s sourced) bool {
 }
 
 // tells is mayTell of a template's text and of the templates that it has in it.
-func (z chezmoi) tells(v host.Files, text string, seen map[string]bool) bool {
+func (z chezmoi) tells(v host.View, text string, seen map[string]bool) bool {
 	if strings.Contains(text, "chezmoi:template:") || calls(text, secretWords) != "" { // its own delimiters
 		return true
 	}

@@ -68,7 +68,7 @@ func readSourceName(path string) sourced {
 // blocked refuses what chezmoi would wait for for ever, read without an end, or cannot
 // read: a pipe, device or directory where it reads a file of the home to know what
 // that is to be, or something else than directories on the way there.
-func (z chezmoi) blocked(v host.Files, files []string) error {
+func (z chezmoi) blocked(v host.View, files []string) error {
 	root := z.root(v)
 	for _, file := range files {
 		rel, err := filepath.Rel(root, file)
@@ -84,7 +84,7 @@ func (z chezmoi) blocked(v host.Files, files []string) error {
 
 // inReadersWay is what keeps the file at path below dir from being read; "" if
 // nothing does, or nothing is there.
-func inReadersWay(v host.Files, dir, path string) string {
+func inReadersWay(v host.View, dir, path string) string {
 	name := dir
 	for part, more := "", true; more; {
 		part, path, more = strings.Cut(path, "/")

@@ -29,7 +29,7 @@ type Uninstall struct {
 
 // PlanUninstall finds out what there is to give back. Purge is also about the clones and
 // the backups.
-func PlanUninstall(ctx context.Context, v host.View, f distro.Facts, c Config, purge bool) (u *Uninstall, err error) {
+func PlanUninstall(ctx context.Context, v host.View, f *distro.Facts, c *Config, purge bool) (u *Uninstall, err error) {
 	if c, err = c.withRepo(v); err != nil {
 		return nil, err
 	}
@@ -296,7 +296,7 @@ func (u *Uninstall) deactivate(ctx context.Context, h host.Host) error {
 			args = []string{nix.Bin, "profile", "remove", "home-manager-path"}
 		}
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args, Dir: u.s.c.Home}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args, Dir: u.s.c.Home}); err != nil {
 		return fmt.Errorf("taking the packages out of the profile: %w", err)
 	}
 	return nil
@@ -319,12 +319,12 @@ func (u *Uninstall) stopUnits(ctx context.Context, h host.Host, out string) {
 	if len(units) == 0 {
 		return
 	}
-	state, err := h.Query(ctx, host.Cmd{Args: []string{"systemctl", "--user", "is-system-running"}})
+	state, err := h.Query(ctx, &host.Cmd{Args: []string{"systemctl", "--user", "is-system-running"}})
 	if word := strings.TrimSpace(string(state.Stdout)); err != nil && word != "degraded" {
 		return
 	}
 	for _, args := range [][]string{append([]string{"stop"}, units...), {"daemon-reload"}} {
-		if _, err := h.Run(ctx, host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil {
 			h.Warn("%v; look with: systemctl --user status", err)
 		}
 	}

@@ -57,7 +57,7 @@ type Commands interface {
 	// LookPath finds a program in the PATH that children get.
 	LookPath(name string) (string, error)
 	// Query runs a command that changes nothing. A non-zero exit is a *CommandError.
-	Query(ctx context.Context, cmd Cmd) (Result, error)
+	Query(ctx context.Context, cmd *Cmd) (Result, error)
 }
 
 // Clock tells the time and which boot this is.
@@ -169,9 +169,9 @@ type Writer interface {
 
 // Runner runs commands that change the host.
 type Runner interface {
-	Run(ctx context.Context, cmd Cmd) (Result, error)
+	Run(ctx context.Context, cmd *Cmd) (Result, error)
 	// Spawn starts a daemon in a session of its own that outlives movein; its output goes to log.
-	Spawn(cmd Cmd, log string) error
+	Spawn(cmd *Cmd, log string) error
 	// Await asks ok again and again until it says yes, for 10 seconds at most.
 	Await(ctx context.Context, what string, ok func() bool) error
 }

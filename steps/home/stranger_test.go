@@ -27,7 +27,7 @@ func plantedHome(t *testing.T, lines ...string) (dir string, c Changer) {
 
 func itemsFor(t *testing.T, dir string, claims ...Claim) []Item {
 	t.Helper()
-	items, err := Preview(t.Context(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
+	items, err := Preview(t.Context(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestWhatTheBackupsAreInIsNotReplaced(t *testing.T) {
 	dir, c := plantedHome(t, ".state/mine text", "real/x text", "link -> real")
 	for _, state := range []string{c.Record, filepath.Join(dir, "link/../.state/movein/change.json")} {
 		c.Record = state
-		err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, hm(".state")), Activate: nothing})
+		err := c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, hm(".state")), Activate: nothing})
 		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(bootstrap.HintOf(err), "XDG_STATE_HOME") {
 			t.Errorf("%v, %q", err, bootstrap.HintOf(err))
 		}
@@ -56,7 +56,7 @@ func TestALinkThatTheBackupsAreReachedThroughIsNotReplaced(t *testing.T) {
 	if err := os.MkdirAll(dir+"/data/movein", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, hm(".local")), Activate: nothing})
+	err := c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, hm(".local")), Activate: nothing})
 	if target, _ := os.Readlink(dir + "/.local"); bootstrap.ExitCode(err) != bootstrap.ExitRefused || target != "data" {
 		t.Errorf("%v; the link leads to %q", err, target)
 	}
@@ -71,7 +71,7 @@ func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
 	} {
 		dir, c := plantedHome(t, "f mine", "d/x mine")
 		activated := false
-		err := c.Do(t.Context(), host.Real{}, Job{
+		err := c.Do(t.Context(), &host.Real{}, Job{
 			Items:    itemsFor(t, dir, hm("f"), hm("d"), hm("g")),
 			Save:     func(context.Context, *Backup) error { return change(dir) },
 			Activate: func(context.Context) error { activated = true; return nil },
@@ -79,7 +79,7 @@ func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
 		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || activated {
 			t.Errorf("%s: %v, activated: %v", name, err, activated)
 		}
-		if _, cut, err := c.CutShort(host.Real{}); cut || err != nil {
+		if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
 			t.Errorf("%s: a change is under way: %v", name, err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestWhoWritesInPlaceDoesNotWriteIntoOtherNamesOfAFile(t *testing.T) {
 	if err := os.Link(dir+"/f", dir+"/other"); err != nil {
 		t.Fatal(err)
 	}
-	err := c.Do(t.Context(), host.Real{}, Job{
+	err := c.Do(t.Context(), &host.Real{}, Job{
 		Items:    itemsFor(t, dir, cz("f", "new")),
 		Chezmoi:  func(context.Context) error { return os.WriteFile(dir+"/f", []byte("new"), 0o600) },
 		Activate: nothing,
@@ -112,7 +112,7 @@ func TestWhatChezmoiWantsToBeGoneIsGoneBeforeItComes(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := func(path string) Claim { return Claim{Path: path, Owner: Chezmoi, Kind: Absent} }
-	err := c.Do(t.Context(), host.Real{}, Job{
+	err := c.Do(t.Context(), &host.Real{}, Job{
 		Items: itemsFor(t, dir, gone("d"), gone("s"), gone("g")),
 		Chezmoi: func(context.Context) error {
 			left, err := filepath.Glob(dir + "/[a-z]")
@@ -130,7 +130,7 @@ func TestWhatChezmoiWantsToBeGoneIsGoneBeforeItComes(t *testing.T) {
 // It may be somebody else's after all.
 func TestTemporaryFilesAreKeptBeforeTheyAreRemoved(t *testing.T) {
 	dir, c := plantedHome(t, "plan mine")
-	err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, cz("plan", "new")), Activate: func(context.Context) error {
+	err := c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, cz("plan", "new")), Activate: func(context.Context) error {
 		plant(t, dir, ".plan20261124 precious")
 		return errors.New("broken")
 	}})
@@ -148,13 +148,13 @@ func TestTemporaryFilesAreKeptBeforeTheyAreRemoved(t *testing.T) {
 
 func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
 	dir, c := plantedHome(t, "f mine", "g mine")
-	if err := c.Do(t.Context(), host.Real{}, Job{Reason: "the change", Items: itemsFor(t, dir, hm("g")), Suppressed: []Claim{hm("f")}, Activate: nothing}); err != nil {
+	if err := c.Do(t.Context(), &host.Real{}, Job{Reason: "the change", Items: itemsFor(t, dir, hm("g")), Suppressed: []Claim{hm("f")}, Activate: nothing}); err != nil {
 		t.Fatal(err)
 	}
 	latest := func(reason string, of int) {
 		t.Helper()
-		runs, _, err := c.Backups.List(host.Real{})
-		if r, lerr := c.Backups.Open(host.Real{}, Latest); len(runs) != of || err != nil || lerr != nil || r.Reason != reason {
+		runs, _, err := c.Backups.List(&host.Real{})
+		if r, lerr := c.Backups.Open(&host.Real{}, Latest); len(runs) != of || err != nil || lerr != nil || r.Reason != reason {
 			t.Errorf("%d runs, the latest %q; %v, %v", len(runs), r.Reason, err, lerr)
 		}
 	}
@@ -162,7 +162,7 @@ func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
 	broken := func(context.Context) error {
 		return errors.Join(os.WriteFile(dir+"/f", []byte("new"), 0o600), errors.New("broken"))
 	}
-	if err := c.Do(t.Context(), host.Real{}, Job{Reason: "another", Items: itemsFor(t, dir, hm("f")), Activate: broken}); err == nil {
+	if err := c.Do(t.Context(), &host.Real{}, Job{Reason: "another", Items: itemsFor(t, dir, hm("f")), Activate: broken}); err == nil {
 		t.Fatal("no error")
 	}
 	latest("another", 4) // and one of what was there before it was taken back
@@ -170,7 +170,7 @@ func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
 
 func TestALinkOutOfTheHomeOnTheWayToAnUnwantedLinkIsNotMoved(t *testing.T) {
 	dir, c := plantedHome(t, "real/x mine", "conf -> real")
-	err := c.Do(t.Context(), host.Real{}, Job{Suppressed: []Claim{hm("conf/f")}, Activate: nothing})
+	err := c.Do(t.Context(), &host.Real{}, Job{Suppressed: []Claim{hm("conf/f")}, Activate: nothing})
 	if bootstrap.ExitCode(err) != bootstrap.ExitRefused {
 		t.Error(err)
 	}
