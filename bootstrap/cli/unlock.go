@@ -383,7 +383,7 @@ func explainSecret(err error) error {
 	case is(secret.ErrSource):
 		hint = "mend that, or " + secret.Ways
 	case is(keyring.ErrLocked, keyring.ErrSilent):
-		hint = "unlock it, or allow what its window asks, and run the same command again; with KeePassXC, see Tools, Settings, Secret Service Integration"
+		hint = "unlock it, or allow what its window asks, and run the same command again; with KeePassXC, see Tools, Settings, Secret Service Integration, which has \"Confirm when passwords are retrieved by clients\""
 	case is(keyring.ErrNoBus, keyring.ErrNoService):
 		hint = "run it in a session with a keyring, or say where the vault is: --vault FILE"
 	case is(kdbx.ErrNotVault, kdbx.ErrCorrupt):

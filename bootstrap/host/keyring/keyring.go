@@ -334,7 +334,7 @@ func (s *Service) secret(i dbus.ObjectPath) (kdbx.Secret, error) {
 		return kdbx.Secret{}, s.explain("looking at an entry of the keyring", err)
 	}
 	if locked {
-		return kdbx.Secret{}, fmt.Errorf("%w: its entry is, in %s", ErrLocked, s.Provider)
+		return kdbx.Secret{}, fmt.Errorf("%w: %s gives the entry only when somebody has allowed it", ErrLocked, s.Provider)
 	}
 	var output dbus.Variant
 	var session dbus.ObjectPath

@@ -3,27 +3,16 @@
 # shellcheck disable=SC2016,SC2088 # what stands in single quotes is for the shell of the host
 . "$(dirname "$0")/lib.sh"
 . "$LAB/lib/home.sh"
+. "$LAB/lib/vault.sh"
 
-# canary NAME: a random secret; all of them are looked for in the end.
-declare -A CANARY
-canary() { CANARY[$1]=$1-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n'); }
 for name in master token rclone render session; do canary "$name"; done
 
-# entry GROUP TITLE SERVICE KEY SECRET
-entry() {
-	printf '<Group><Name>%s</Name><Entry><String><Key>Title</Key><Value>%s</Value></String><String><Key>UserName</Key><Value>mitsio</Value></String><String><Key>Password</Key><Value ProtectInMemory="True">%s</Value></String><String><Key>service</Key><Value>%s</Value></String><String><Key>key</Key><Value>%s</Value></String></Entry></Group>' "$1" "$2" "$5" "$3" "$4"
-}
-{
-	echo '<?xml version="1.0" encoding="UTF-8"?><KeePassFile><Meta/><Root><Group><Name>Root</Name>'
+vault "$WORK/my.kdbx" "$(
 	entry Forges forge git github.com "${CANARY[token]}"
 	entry Cloud rclone rclone config-password "${CANARY[rclone]}"
 	entry Web render web render "${CANARY[render]}"
 	entry Web session web session "${CANARY[session]}"
-	echo '</Group></Root></KeePassFile>'
-} >"$WORK/vault.xml"
-printf '%s\n%s\n' "${CANARY[master]}" "${CANARY[master]}" | /usr/bin/keepassxc-cli import -q -p "$WORK/vault.xml" "$WORK/my.kdbx" 2>&1 ||
-	die "keepassxc-cli made no vault" # by its whole name: tests have movein's own in their PATH
-rm "$WORK/vault.xml"
+)"
 
 hm .config/plain
 cz dot_config/with-secret.tmpl '{{ (keepassxc "render").Password }}'
@@ -55,39 +44,6 @@ fresh() {
 	fault "$1" "github.com/mitsio/.* auth=x-access-token:${CANARY[token]}"
 }
 host_root() { echo "$HOSTLAB_WORK/machines/$SCENARIO-$1/disk"; }
-
-# spies NAME: command lines and environments of all processes, sampled until the host is
-# told to stop; they are in memory, out of the way of who looks for secrets on the disk.
-spies() {
-	as_root "$1" 'mkdir -p /run/spy; : >/run/spy/on; (while [ -e /run/spy/on ]; do
-		for p in /proc/[0-9]*; do { tr "\0" " " <$p/cmdline; echo; } >>/run/spy/argv; { tr "\0" "\n" <$p/environ; } >>/run/spy/env; done 2>/dev/null
-	done) >/dev/null 2>&1 & '
-}
-
-# unseen NAME: no canary is in a command line, in an environment but of nix and of the
-# session, in the journal, or in any file but those that were to have it.
-unseen() {
-	as_root "$1" 'rm -f /run/spy/on'
-	local name found
-	for name in "${!CANARY[@]}"; do
-		found=$(as_root "$1" "
-			grep -Fc '${CANARY[$name]}' /run/spy/argv && echo 'in a command line'
-			grep -F '${CANARY[$name]}' /run/spy/env | grep -v '^extra-access-tokens = github.com=\|^WEB_SESSION=' && echo 'in an environment'
-			journalctl --no-pager | grep -Fq '${CANARY[$name]}' && echo 'in the journal'
-			grep -rFl --devices=skip '${CANARY[$name]}' / --exclude-dir=proc --exclude-dir=sys --exclude-dir=spy 2>/dev/null
-			true" | grep -v '^0$' | sort)
-		case $name in
-		rclone) want=/run/user/1000/movein/rclone/password ;;
-		render) want=$'/home/mitsio/.config/by-movein\n/home/mitsio/.config/with-secret' ;;
-		session) want=/home/mitsio/.session ;;
-		*) want= ;;
-		esac
-		[[ $found == "$want" ]] || {
-			printf '%s is in:\n%s\n' "$name" "$found" >&2
-			return 1
-		}
-	done
-}
 
 not() { ! "$@" 2>/dev/null; }
 
