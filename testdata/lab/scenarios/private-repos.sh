@@ -43,9 +43,13 @@ fresh() {
 	as_root "$1" 'install -o mitsio -m 600 /var/tmp/my.kdbx /run/media/mitsio/stick/my.kdbx; rm /var/tmp/my.kdbx'
 	fault "$1" "github.com/mitsio/.* auth=x-access-token:${CANARY[token]}"
 }
-host_root() { echo "$HOSTLAB_WORK/machines/$SCENARIO-$1/disk"; }
 
 not() { ! "$@" 2>/dev/null; }
+# kept NAME: every secret is where it was to go, and nowhere else.
+kept() {
+	unseen "$1" /run/user/1000/movein/rclone/password rclone /home/mitsio/.session session \
+		/home/mitsio/.config/by-movein render /home/mitsio/.config/with-secret render
+}
 
 # brought NAME: everything is where it belongs.
 brought() {
@@ -75,22 +79,22 @@ ok "what was typed is not shown" [ "${OUT#*"${CANARY[master]}"}" = "$OUT" ]
 ok "typed once: both repositories are there, and every secret is where it belongs" brought typed
 exits 0 on typed "/run/lab/movein apply --json </dev/null"
 ok "again: nothing to do, and nobody is asked" [ "$(summary changed)" = false ]
-ok "no secret is anywhere else" unseen typed
+ok "no secret is anywhere else" kept typed
 
 fresh unattended
 spies unattended
 exits 0 on unattended "/run/lab/movein apply $HOME_REPO --json --yes -v --log-file ~/log --password-fd 0" <<<"${CANARY[master]}"
 ok "the summary says that secrets are there" [ "$(summary secrets)" = '"ok"' ]
 ok "without a terminal: the same" brought unattended
-ok "with -v, --json and a log file no secret is anywhere else either" unseen unattended
+ok "with -v, --json and a log file no secret is anywhere else either" kept unattended
 as_root unattended "echo ${CANARY[token]} >/var/tmp/leak"
-ok "the scan finds a planted leak" not unseen unattended
+ok "the scan finds a planted leak" not kept unattended
 
 fresh by-root
 spies by-root
 exits 0 as_root by-root "/run/lab/movein apply $HOME_REPO --user mitsio --json --yes --password-fd 0" <<<"${CANARY[master]}"
 ok "by root, for the user: the same" brought by-root
 ok "nothing in the home is root's" nothing "$(as_root by-root 'find /home/mitsio ! -user mitsio')"
-ok "and no secret is anywhere else" unseen by-root
+ok "and no secret is anywhere else" kept by-root
 
 figure private-repos "$CHECKS" checks
