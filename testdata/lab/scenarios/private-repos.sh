@@ -5,60 +5,8 @@
 . "$LAB/lib/home.sh"
 . "$LAB/lib/vault.sh"
 
-for name in master token rclone render session; do canary "$name"; done
-
-vault "$WORK/my.kdbx" "$(
-	entry Forges forge git github.com "${CANARY[token]}"
-	entry Cloud rclone rclone config-password "${CANARY[rclone]}"
-	entry Web render web render "${CANARY[render]}"
-	entry Web session web session "${CANARY[session]}"
-)"
-
-hm .config/plain
-cz dot_config/with-secret.tmpl '{{ (keepassxc "render").Password }}'
-cz dot_config/by-movein.tmpl '{{ secret "get" "web" "render" }}'
-cz dot_config/without 'no secret'
-cz .chezmoi.toml.tmpl '[secret]
-    command = "movein"
-    args = ["secret"]
-[keepassxc]
-    database = "/run/media/mitsio/stick/my.kdbx"'
-cat >"$WORK/flake/movein.toml" <<'TOML'
-dotfiles = "https://github.com/mitsio/dotfiles.git"
-
-[secrets]
-forge = { service = "git", key = "github.com", git = { host = "github.com" }, nix = "github.com" }
-rclone = { entry = "Cloud/rclone", file = { path = "rclone/password" } }
-session = { service = "web", key = "session", env = "WEB_SESSION" }
-netrc = { service = "web", key = "session", file = { path = "~/.session", persist = true } }
-TOML
-publish
-HOME_REPO=https://github.com/mitsio/home-manager.git
-
-# fresh NAME: a host with the stick plugged in, and repositories that want a token.
-fresh() {
-	host "$1" debian
-	as_root "$1" 'mkdir -p /run/media/mitsio/stick && chown -R mitsio: /run/media/mitsio && loginctl enable-linger mitsio'
-	install -m 600 "$WORK/my.kdbx" "$(host_root "$1")/var/tmp/my.kdbx"
-	as_root "$1" 'install -o mitsio -m 600 /var/tmp/my.kdbx /run/media/mitsio/stick/my.kdbx; rm /var/tmp/my.kdbx'
-	fault "$1" "github.com/mitsio/.* auth=x-access-token:${CANARY[token]}"
-}
-
+private_home
 not() { ! "$@" 2>/dev/null; }
-# kept NAME: every secret is where it was to go, and nowhere else.
-kept() {
-	unseen "$1" /run/user/1000/movein/rclone/password rclone /home/mitsio/.session session \
-		/home/mitsio/.config/by-movein render /home/mitsio/.config/with-secret render
-}
-
-# brought NAME: everything is where it belongs.
-brought() {
-	[[ $(on "$1" 'cat ~/.config/with-secret ~/.config/by-movein') == "${CANARY[render]}"$'\n'"${CANARY[render]}" ]] &&
-		[[ $(on "$1" 'cat /run/user/1000/movein/rclone/password') == "${CANARY[rclone]}" ]] &&
-		[[ $(on "$1" 'cat ~/.session') == "${CANARY[session]}" ]] &&
-		[[ $(on "$1" 'systemctl --user show-environment | sed -n s/^WEB_SESSION=//p') == "${CANARY[session]}" ]] &&
-		[[ $(on "$1" 'stat -c %a /run/user/1000/movein/rclone/password ~/.session | xargs') == '600 600' ]]
-}
 
 fresh typed
 spies typed
