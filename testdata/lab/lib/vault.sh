@@ -2,9 +2,9 @@
 # strings that can be looked for. After lib.sh.
 # shellcheck shell=bash disable=SC2016,SC2034 # what stands in single quotes is for the shell of the host; CANARY is the scenarios'
 
-# canary NAME: a random secret.
+# canary NAME [VALUE]: a secret that is looked for; a random one.
 declare -A CANARY
-canary() { CANARY[$1]=$1-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n'); }
+canary() { CANARY[$1]=${2:-$1-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')}; }
 
 # entry GROUP TITLE SERVICE KEY SECRET [PRIVATE-KEY]: one of a vault, for its XML.
 entry() {

@@ -34,6 +34,8 @@ spies unattended
 exits 0 on unattended "/run/lab/movein apply $HOME_REPO --json --yes -v --log-file ~/log --password-fd 0" <<<"${CANARY[master]}"
 ok "the summary says that secrets are there" [ "$(summary secrets)" = '"ok"' ]
 ok "without a terminal: the same" brought unattended
+exits 0 on unattended "/run/lab/movein secret get rclone --password-fd 0" <<<"${CANARY[master]}"
+ok "a value is had by its name in the home repo's movein.toml" [ "$OUT" = "${CANARY[rclone]}" ]
 ok "with -v, --json and a log file no secret is anywhere else either" kept unattended
 as_root unattended "echo ${CANARY[token]} >/var/tmp/leak"
 ok "the scan finds a planted leak" not kept unattended

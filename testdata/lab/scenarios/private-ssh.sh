@@ -7,7 +7,7 @@
 
 for name in master render; do canary "$name"; done
 for name in deploy own host other; do ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$WORK/$name"; done
-CANARY[key]=$(sed -n 3p "$WORK/deploy")
+canary key "$(sed -n 3p "$WORK/deploy")" # a line of it
 mkdir -p "$WORK/keys" "$WORK/keeper"
 cp "$WORK/deploy.pub" "$WORK/keys/git"
 cp "$WORK/own.pub" "$WORK/keys/keeper"
@@ -15,6 +15,9 @@ vault "$WORK/keeper/my.kdbx" "$(
 	entry Keys deploy ssh git.example.org 'a passphrase of something else' "$(<"$WORK/deploy")"
 	entry Web render web render "${CANARY[render]}"
 )"
+
+SHA256=$(sha256sum "$WORK/keeper/my.kdbx" | cut -d' ' -f1)
+cp "$WORK/keeper/my.kdbx" "$MIRROR/github.com/my.kdbx"
 
 hm .config/plain
 cz dot_config/with-secret.tmpl '{{ (keepassxc "render").Password }}'
@@ -98,5 +101,9 @@ on a "/run/lab/movein secret lock"
 no_sshd a
 exits 0 run secret get web render --password-fd 0
 ok "and the next time without the server" [ "$OUT" = "${CANARY[render]}" ]
+exits 78 run secret get web render --vault https://github.com/my.kdbx --password-fd 0 --yes
+says "nobody confirmed that the vault at https://github.com/my.kdbx is the right one; its SHA-256 is $SHA256"
+exits 0 run secret get web render --vault https://github.com/my.kdbx --vault-sha256 "$SHA256" --password-fd 0 --yes
+ok "the vault is at an https address: with its digest" [ "$OUT" = "${CANARY[render]}" ]
 ok "no secret is anywhere else" unseen a /home/mitsio/.config/with-secret render
 figure private-ssh "$CHECKS" checks
