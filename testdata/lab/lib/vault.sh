@@ -60,6 +60,18 @@ unseen() {
 }
 host_root() { echo "$HOSTLAB_WORK/machines/$SCENARIO-$1/disk"; }
 
+# at_terminal NAME WHAT COMMAND: COMMAND on a terminal, and somebody who types standard input
+# when there is WHAT on it. What was shown comes out.
+at_terminal() {
+	on "$1" "cd /run/user/1000; mkfifo in
+		script -qefc $(printf %q "cd; $3") said <in >/dev/null &
+		exec 3>in
+		until grep -q '$2' said 2>/dev/null; do kill -0 \$! || break; done
+		cat >&3; exec 3>&-
+		wait \$! && code=0 || code=\$?
+		cat said; rm in said; exit \$code"
+}
+
 # private_home: a home and dotfiles in private repositories, with secrets of every kind that
 # is not for ssh; after home.sh. Whoever has them has all of CANARY.
 private_home() {

@@ -10,18 +10,7 @@ not() { ! "$@" 2>/dev/null; }
 
 fresh typed
 spies typed
-# A terminal, and somebody who types when asked.
-as_root typed 'cat >/var/tmp/type && chmod 755 /var/tmp/type' <<'TYPE'
-#!/bin/bash
-mkfifo /run/user/1000/in
-script -qefc "$1" /run/user/1000/said </run/user/1000/in >/dev/null &
-exec 3>/run/user/1000/in
-until grep -q 'password' /run/user/1000/said 2>/dev/null; do kill -0 $! || break; done
-cat >&3
-exec 3>&-
-wait $!
-TYPE
-exits 0 on typed "/var/tmp/type '/run/lab/movein apply $HOME_REPO'; code=\$?; cat /run/user/1000/said; rm /run/user/1000/said; exit \$code" <<<"${CANARY[master]}"
+exits 0 at_terminal typed password "/run/lab/movein apply $HOME_REPO" <<<"${CANARY[master]}"
 ok "one password is asked for" [ "$(grep -c 'password for' <<<"${OUT//aster password/password for}")" -le 2 ]
 ok "what was typed is not shown" [ "${OUT#*"${CANARY[master]}"}" = "$OUT" ]
 ok "typed once: both repositories are there, and every secret is where it belongs" brought typed

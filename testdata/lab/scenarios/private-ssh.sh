@@ -74,8 +74,9 @@ says "--accept-new"
 ok "a server that nobody knows: its fingerprint is told, and nothing is cloned" not cloned
 exits 77 run apply "$HOME_REPO" --vault none --yes --accept-new
 ok "without a key: nothing is cloned either" not cloned
-exits 0 run apply "$HOME_REPO" --vault /run/media/mitsio/stick/my.kdbx --password-fd 0 --yes --accept-new -v --log-file '~/log'
-ok "with the key of the vault both repositories are there" cloned
+run secret get web render --vault /run/media/mitsio/stick/my.kdbx --password-fd 0 >/dev/null # from here on it is open
+exits 0 at_terminal a 'Is that the right one' "/run/lab/movein apply $HOME_REPO --vault /run/media/mitsio/stick/my.kdbx -v --log-file ~/log" <<<y
+ok "somebody says that its fingerprint is right: with the key of the vault both repositories are there" cloned
 ok "and the secret in the dotfiles" [ "$(on a 'cat ~/.config/with-secret')" = "${CANARY[render]}" ]
 ok "the remotes are those that were given" [ "$(on a 'grep -h "url = " ~/.config/home-manager/.git/config ~/.local/share/chezmoi/.git/config | xargs')" = "url = $HOME_REPO url = git@git.example.org:mitsio/dotfiles.git" ]
 exits 0 on a "/run/lab/movein apply --json </dev/null"
@@ -92,6 +93,7 @@ ok "a server that says it is GitHub: refused, whatever is accepted" says "the se
 on a 'mv ~/away ~/.config/home-manager'
 
 sshd a host
+on a "/run/lab/movein secret lock"
 exits 77 run secret get web render --vault keeper@git.example.org:my.kdbx --password-fd 0
 ok "the vault is on an ssh server, which wants a key too" says "the server asks for a login"
 as_root a 'install -d -o mitsio -m 700 /home/mitsio/.ssh; cat >/home/mitsio/.ssh/id_ed25519; chown mitsio: /home/mitsio/.ssh/id_ed25519; chmod 600 /home/mitsio/.ssh/id_ed25519' <"$WORK/own"
