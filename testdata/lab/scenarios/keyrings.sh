@@ -133,6 +133,8 @@ says "what opens the vault would be in the vault"
 service false keepassxc true --pw-stdin <"$WORK/password" # its default: it asks, in a window that nobody sees
 exits 77 within 4 get git git.example.org --vault none
 ok "KeePassXC, which wants to ask: nothing waits for that" says "keepassxc (process $SERVICE)"
+exits 0 within 8 hand_on
+ok "KeePassXC, which wants to ask: what it has needs no handing on" nothing "$(grep '"warning"' <<<"$OUT")"
 service true keepassxc true
 exits 77 within 4 get git git.example.org --vault none
 ok "KeePassXC, locked: nothing waits" says "the keyring is locked"
