@@ -96,7 +96,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.noProgress, "no-progress", false, "no progress bar")
 	f.StringVar(&o.logLevel, "log-level", "info", "how much to say: `error|warn|info|debug`")
 	f.StringVar(&o.logFile, "log-file", "", "also write every event to this `file`")
-	f.StringVar(&x.vault, "vault", "", "the KeePass `vault`: a file, a directory, an https URL, or \"none\" (default: looked for in ~/MyVault and on removable media)")
+	f.StringVar(&x.vault, "vault", "", "the KeePass `vault`: a file, a directory, an https URL, HOST:FILE of an ssh server, or \"none\" (default: looked for in ~/MyVault and on removable media)")
 	f.StringVar(&x.sha256, "vault-sha256", "", "`digest` of the vault that the URL brings")
 	f.StringVar(&x.keyFile, "key-file", "", "the vault's key `file`")
 	f.BoolVar(&x.noPassword, "no-password", false, "the vault's key is the key file alone")

@@ -39,13 +39,17 @@ var unlocking = []string{"vault", "vault-sha256", "key-file", "no-password", "pa
 // place is where the vault is looked for.
 func (s *session) place() *secret.Place {
 	given := s.secrets.vault
-	if name, err := s.file(given); err == nil && !strings.Contains(given, "://") {
+	if name, err := s.file(given); err == nil && !strings.Contains(given, "://") && !host.IsSSH(given) {
 		given = name
+	}
+	logins := s.logins()
+	if logins != nil { // what opens the vault is not in it
+		logins.Token, logins.Keys, logins.User = nil, nil, s.config.User
 	}
 	return &secret.Place{
 		Given: given, SHA256: s.secrets.sha256, Home: s.config.Home, User: s.config.User, WSL: s.facts.WSL != 0,
 		Memory: filepath.Join(s.config.State(), "vault.json"), Store: filepath.Join(s.config.DataHome, "movein", "vaults"),
-		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: &s.view,
+		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: &s.view, SSH: logins,
 	}
 }
 
@@ -375,7 +379,7 @@ func explainSecret(err error) error {
 	case is(secret.ErrNotYet):
 		code, hint = bootstrap.ExitConfig, "what it needs to get there cannot be in it: give a token with --token-fd N or an ssh key to your agent, or have the vault elsewhere (--vault FILE)"
 	case is(secret.ErrNoVault):
-		code, hint = bootstrap.ExitConfig, "say where it is: --vault FILE, or --vault https://…; or that there is none: --vault none"
+		code, hint = bootstrap.ExitConfig, "say where it is: --vault FILE, --vault https://… or --vault HOST:FILE (ssh); or that there is none: --vault none"
 	case is(kdbx.ErrWrongKey):
 		hint = "look whether it is the right vault, and whether it has a key file (--key-file FILE); one that needs a hardware key cannot be opened here"
 	case is(secret.ErrNoPassword, secret.ErrLater, kdbx.ErrNoKey):
@@ -383,7 +387,7 @@ func explainSecret(err error) error {
 	case is(secret.ErrSource):
 		hint = "mend that, or " + secret.Ways
 	case is(keyring.ErrLocked, keyring.ErrSilent):
-		hint = "unlock it, or allow what its window asks, and run the same command again; with KeePassXC, see Tools, Settings, Secret Service Integration"
+		hint = "unlock it, or allow what its window asks, and run the same command again; with KeePassXC, see Tools, Settings, Secret Service Integration, which has \"Confirm when passwords are retrieved by clients\""
 	case is(keyring.ErrNoBus, keyring.ErrNoService):
 		hint = "run it in a session with a keyring, or say where the vault is: --vault FILE"
 	case is(kdbx.ErrNotVault, kdbx.ErrCorrupt):

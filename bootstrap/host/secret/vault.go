@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -43,8 +44,8 @@ const (
 
 // Place says where the vault is.
 type Place struct {
-	Given  string // a file, a directory, an https URL; "": it is looked for
-	SHA256 string // of what the URL brings, in hex; "": somebody is asked
+	Given  string // a file, a directory, an https URL, an address on an ssh server; "": it is looked for
+	SHA256 string // of what the URL brings, in hex; "": of an https URL, somebody is asked
 	Home   string
 	User   string
 	WSL    bool   // look on the Windows drives too
@@ -56,6 +57,7 @@ type Place struct {
 	Warn   func(format string, a ...any) // may be nil
 	Host   *host.Real
 	Fetch  *host.Fetch // nil: the usual
+	SSH    *host.Logins
 
 	tty string
 }
@@ -74,10 +76,10 @@ type Found struct {
 func (p *Place) Find(ctx context.Context) (Found, error) {
 	last := p.remembered()
 	switch {
-	case strings.HasPrefix(p.Given, "https://"):
+	case strings.HasPrefix(p.Given, "https://"), host.IsSSH(p.Given):
 		return p.download(ctx, last)
 	case strings.Contains(p.Given, "://"):
-		return Found{}, fmt.Errorf("%w at %s: a vault is a file or at an address that begins with https://", ErrNoVault, p.Given)
+		return Found{}, fmt.Errorf("%w at %s: a vault is a file or at an address that begins with https:// or ssh://", ErrNoVault, p.Given)
 	case p.Given != "":
 		return p.given(ctx)
 	case last.File != "" && p.isVault(last.File):
@@ -227,15 +229,14 @@ func (p *Place) choose(ctx context.Context, names []string) (Found, error) {
 }
 
 // download is the vault at a URL: the one that was downloaded before, or what the server sends,
-// if that has the given digest or somebody says that its digest is right. It is kept
-// under its digest, so that none replaces another.
+// if that has the given digest, or somebody says that its digest is right, or the server is
+// one that is known by its ssh key. It is kept under its digest, so that none replaces another.
 func (p *Place) download(ctx context.Context, last Found) (Found, error) {
-	from, err := url.Parse(p.Given)
-	if err != nil || from.Host == "" {
+	overSSH := host.IsSSH(p.Given)
+	if at, err := url.Parse(p.Given); !overSSH && (err != nil || at.Host == "") {
 		return Found{}, fmt.Errorf("%w: that is no address", ErrNoVault)
 	}
-	from.User = nil
-	f := Found{URL: from.String(), SHA256: strings.ToLower(p.SHA256)}
+	f := Found{URL: host.BareURL(p.Given), SHA256: strings.ToLower(p.SHA256)}
 	if f.SHA256 == "" && last.URL == f.URL {
 		f.SHA256 = last.SHA256
 	}
@@ -245,11 +246,11 @@ func (p *Place) download(ctx context.Context, last Found) (Found, error) {
 			return f, nil
 		}
 	}
-	fetch := p.Fetch
-	if fetch == nil {
-		fetch = new(host.Fetch)
+	read := p.SSH.ReadSSH
+	if !overSSH {
+		read = cmp.Or(p.Fetch, new(host.Fetch)).Read
 	}
-	data, err := fetch.Read(ctx, p.Given, mostVault)
+	data, err := read(ctx, p.Given, mostVault)
 	if err != nil {
 		return Found{}, err
 	}
@@ -258,6 +259,9 @@ func (p *Place) download(ctx context.Context, last Found) (Found, error) {
 		return Found{}, &host.DigestError{Name: f.URL, Want: f.SHA256, Got: got}
 	case got != f.SHA256:
 		f.SHA256 = got
+		if overSSH {
+			break
+		}
 		if err := p.confirm(ctx, f); err != nil {
 			return Found{}, err
 		}
