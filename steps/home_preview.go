@@ -197,7 +197,9 @@ func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
 		}
 	}
 	for path, owner := range p.c.Ownership {
-		if _, link := isLink(h, filepath.Join(p.c.Home, path)); owner == "through" && link {
+		name := filepath.Join(p.c.Home, path)
+		_, link := isLink(h, name)
+		if _, err := h.ReadDir(name); owner == "through" && link && err == nil {
 			p.look.through = append(p.look.through, path)
 		}
 	}

@@ -141,7 +141,7 @@ func (s homeActivate) diff(v host.View, i home.Item) string {
 	if i.Claim.Kind == home.Link {
 		now = text(i.Claim.Target)
 	}
-	if i.Verb == home.Delete || i.Claim.Kind == home.File && i.Claim.Text == nil {
+	if i.Verb == home.Delete || i.Claim.Kind == home.Absent || i.Claim.Kind == home.File && i.Claim.Text == nil {
 		return ""
 	}
 	return home.Diff(old, now, "~/"+i.Path, "~/"+i.Path)

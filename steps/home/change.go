@@ -181,8 +181,10 @@ func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backu
 // and would reach through a link: it would remove that, too, and fail.
 func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 	for _, i := range items {
-		plain := i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file"
-		if i.Verb == Replace && !plain || i.Verb == Delete && (i.Claim.Kind == Absent || i.Path != i.Claim.Path) {
+		plain := strings.HasSuffix(i.Was, "file") && i.Was != "special file"
+		replaced := i.Verb == Replace && (i.Claim.Kind != File || !plain)
+		deleted := i.Verb == Delete && (i.Claim.Kind == Absent && !plain || i.Path != i.Claim.Path)
+		if replaced || deleted {
 			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
 				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
 			}

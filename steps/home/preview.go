@@ -90,7 +90,7 @@ func (p *preview) add(verb Verb, was string, c Claim) {
 func (p *preview) through(path string) string {
 	const hops = 40
 	for range hops {
-		i := slices.IndexFunc(p.w.Through, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
+		i := slices.IndexFunc(p.w.Through, func(dir string) bool { return strings.HasPrefix(path, dir+"/") && p.dirs[dir] != missing })
 		if i < 0 {
 			break
 		}

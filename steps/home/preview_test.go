@@ -206,6 +206,13 @@ func TestPreviewGoesThroughLinksOnlyWhenAskedTo(t *testing.T) {
 	if err != nil || render(items) != "replace data/f (file)" {
 		t.Errorf("%s, %v", render(items), err)
 	}
+	if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	items, err = Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
+	if err != nil || render(items) != "replace a (dangling link), create a/f" {
+		t.Errorf("%s, %v", render(items), err)
+	}
 }
 
 func sweeps(path string) Claim { return Claim{Path: path, Owner: Chezmoi, Kind: Dir, Exact: true} }
