@@ -54,7 +54,7 @@ promise() {
 	((CODE == planned)) || fail "exit code $CODE of apply, but $planned of plan"
 	if ((CODE == 73)); then
 		same "something was refused, and something changed" "$WORK/before" whole
-		printf '%s\n' "$OUT" | grep -m 1 -A 1 '^  ✗' | tail -n1 >>"$WORK/refused"
+		awk '/^  ✗/ && !n++ { getline; print }' <<<"$OUT" >>"$WORK/refused"
 		return
 	fi
 	((CODE == 0)) || fail "exit code $CODE"
