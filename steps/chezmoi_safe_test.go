@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"movein/bootstrap"
+	"movein/bootstrap/host"
 )
 
 func TestChezmoiDoesNotWaitForEver(t *testing.T) {
@@ -188,6 +190,32 @@ func TestChezmoiIsAskedWhatPartsAndHooksSee(t *testing.T) {
 		}
 		if why := d.look().sight.why; why == "" || strings.Contains(why, "just before") {
 			t.Errorf("%s is no reason to ask: %q", what, why)
+		}
+	}
+}
+
+// closed is a host on which nobody may read a file, nor enter a directory "shut".
+type closed struct{ host.Files }
+
+func (c closed) Lstat(name string) (fs.FileInfo, error) {
+	if filepath.Base(filepath.Dir(name)) == "shut" {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: fs.ErrPermission}
+	}
+	return c.Files.Lstat(name)
+}
+
+func (c closed) ReadHead(name string, _ int) ([]byte, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+}
+
+func TestWhatChezmoiMayNotReadIsRefused(t *testing.T) {
+	d := newRealDots(t, files{})
+	d.put(d.home("d/b"), "mine")
+	d.put(d.home("shut/c"), "mine")
+	for path, want := range map[string]string{"d/b": "d/b may not be read", "shut/c": "shut may not be entered", "d/none": " "} {
+		name, why := inReadersWay(closed{d.h}, d.z.c.Home, path)
+		if got := strings.TrimPrefix(name, d.z.c.Home+"/") + " " + why; got != want {
+			t.Errorf("%s: %q, not %q", path, got, want)
 		}
 	}
 }
