@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -70,7 +69,7 @@ func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
 		err = c.parts(ctx, h, &rec, job)
 	}
 	if err == nil {
-		err = c.keepModes(h, b.Dirs(), opened)
+		err = c.keepDirs(ctx, h, b.Dirs(), opened)
 	}
 	if err == nil {
 		err = c.Backups.done(h, rec.Runs[0], Outcome{Generation: job.Wanted})
@@ -180,10 +179,12 @@ func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backu
 // goes here: it does not remove all that there may be. So does what home-manager drops
 // and would reach through a link: it would remove that, too, and fail.
 func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
+	if err := c.open(ctx, h, items); err != nil {
+		return err
+	}
 	for _, i := range items {
-		plain := strings.HasSuffix(i.Was, "file") && i.Was != "special file"
-		replaced := i.Verb == Replace && (i.Claim.Kind != File || !plain)
-		deleted := i.Verb == Delete && (i.Claim.Kind == Absent && !plain || i.Path != i.Claim.Path)
+		replaced := i.Verb == Replace && (i.Claim.Kind != File || !c.plain(h, i))
+		deleted := i.Verb == Delete && (i.Claim.Kind == Absent && !c.plain(h, i) || i.Path != i.Claim.Path)
 		if replaced || deleted {
 			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
 				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
@@ -203,6 +204,35 @@ func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 		}
 	}
 	return nil
+}
+
+// plain reports whether a regular file is there, and its owner may read it.
+func (c Changer) plain(v host.Files, i Item) bool {
+	info, err := v.Lstat(c.place(i.Path).String())
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o400 != 0
+}
+
+// open lets directories be written to that will be once chezmoi was there.
+func (c Changer) open(ctx context.Context, h host.Host, items []Item) error {
+	for _, i := range items {
+		if !opens(i) {
+			continue
+		}
+		now, err := h.Look(ctx, c.place(i.Path), false)
+		if err == nil && now.Kind == host.KindDir && now.Mode&0o700 != 0o700 {
+			now.Mode |= 0o700
+			_, err = h.PutBack(ctx, now, "", c.place(i.Path), "")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opens reports whether a directory gets a mode that lets its owner write to it.
+func opens(i Item) bool {
+	return i.Verb == Update && i.Claim.Kind == Dir && i.Claim.Mode&0o300 == 0o300
 }
 
 func cmpMode(mode fs.FileMode) fs.FileMode {

@@ -196,3 +196,80 @@ func TestALinkOutOfTheHomeOnTheWayToAnUnwantedLinkIsNotMoved(t *testing.T) {
 		t.Error("the link is gone")
 	}
 }
+
+// It would have to open them: what is there decides what they are to be.
+func TestWhatChezmoiCannotOpenIsGoneBeforeItComes(t *testing.T) {
+	dir, c := plantedHome(t, "closed mine", "plain mine")
+	if err := errors.Join(os.Chmod(dir+"/closed", 0o200), syscall.Mkfifo(dir+"/edited", 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	items := itemsFor(t, dir, cz("closed", "new"), cz("plain", "new"), wrote(cz("edited", "new"), "old"))
+	came := false
+	err := c.Do(t.Context(), host.Real{}, Job{Items: items, Chezmoi: func(context.Context) error {
+		came = true
+		for name, there := range map[string]bool{"closed": false, "edited": false, "plain": true} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != there {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		return nil
+	}})
+	if err != nil || !came {
+		t.Error(err)
+	}
+}
+
+// locked is a host where nobody may write to directories without the bit for it.
+type locked struct{ host.Host }
+
+func (l locked) Writable(name string) error {
+	if info, err := l.Lstat(name); err != nil || info.Mode()&0o300 != 0o300 {
+		return &os.PathError{Op: "access", Path: name, Err: syscall.EACCES}
+	}
+	return nil
+}
+
+func TestWhatIsInADirectoryThatMayNotBeWrittenToIsNotChanged(t *testing.T) {
+	for _, claims := range [][]Claim{{hm("d/new")}, {cz("d/f", "new")}, {hm("d/e/new")}} {
+		dir, c := plantedHome(t, "d/f mine")
+		if err := os.Chmod(dir+"/d", 0o500); err != nil {
+			t.Fatal(err)
+		}
+		err := c.Refused(t.Context(), locked{host.Real{}}, itemsFor(t, dir, claims...))
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(bootstrap.HintOf(err), "chmod u+rwx "+dir+"/d") {
+			t.Errorf("%s: %v", claims[0].Path, err)
+		}
+	}
+}
+
+func TestADirectoryThatChezmoiOpensIsOpenForAll(t *testing.T) {
+	dir, c := plantedHome(t, "d/f mine")
+	if err := os.Chmod(dir+"/d", 0o500); err != nil {
+		t.Fatal(err)
+	}
+	items := itemsFor(t, dir, Claim{Path: "d", Owner: Chezmoi, Kind: Dir, Mode: 0o755}, hm("d/f"))
+	if err := c.Refused(t.Context(), locked{host.Real{}}, items); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.clear(t.Context(), host.Real{}, items); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir + "/d"); err != nil || info.Mode().Perm() != 0o700 {
+		t.Error(info.Mode(), err)
+	}
+}
+
+// home-manager removes a directory that is empty for a moment, and makes it anew.
+func TestADirectoryThatIsMadeAnewIsWhatItWas(t *testing.T) {
+	dir, c := plantedHome(t, "d/f -> "+oldFiles+"d/f")
+	was := os.ModeDir | os.ModeSetgid | os.ModeSticky | 0o755
+	if err := os.Chmod(dir+"/d", was); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, hm("d/f")), Activate: func(context.Context) error {
+		return errors.Join(os.RemoveAll(dir+"/d"), os.Mkdir(dir+"/d", 0o755))
+	}})
+	if info, lerr := os.Stat(dir + "/d"); err != nil || lerr != nil || info.Mode() != was {
+		t.Error(info.Mode(), err, lerr)
+	}
+}
