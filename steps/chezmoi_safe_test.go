@@ -219,3 +219,22 @@ func TestWhatChezmoiMayNotReadIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestADiffShowsNothingOfTheConfig(t *testing.T) {
+	d := newRealDots(t, files{"a.tmpl": "{{ .deep.token }} {{ index .list 0 }} {{ .pin }} shown\n"})
+	d.put(d.home("a"), "older hushhush\n")
+	d.z.c.ConfigHome, d.z.c.Diff = d.home(".config"), true
+	d.put(d.home(".config/chezmoi/chezmoi.toml"), "[data]\nlist = ['silence']\npin = 93751\n[data.deep]\ntoken = 'hushhush'\n")
+	d.put(d.home("gen/home-files/"), "")
+	d.put(d.home("gen/home-path/bin/chezmoi"), "-> "+d.z.bin)
+	s := homeActivate{c: d.z.c}
+	p, err := s.preview(t.Context(), d.h, generation{s.c, d.home("gen")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := p.change(d.h)
+	shown := change[len(change)-1].Diff
+	if !strings.Contains(shown, "older [redacted]") || !strings.Contains(shown, "[redacted] [redacted] [redacted] shown") {
+		t.Errorf("%q", shown)
+	}
+}
