@@ -77,7 +77,7 @@ promise() {
 }
 
 hm .always always
-cz dot_always
+cz dot_sometimes
 publish
 host a debian --ro "$CHEZMOI:/usr/local/bin/chezmoi" --ro "$LAB/lib/random:/run/lab/random"
 exits 0 on a "$APPLY --only home-build,dotfiles-repo --json"
