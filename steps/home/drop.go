@@ -24,7 +24,7 @@ func (p *preview) drop() error {
 		if vacant(err) || errors.Is(err, syscall.EINVAL) {
 			continue
 		} else if err != nil {
-			return err
+			return unseen(p.name(c.Path), err)
 		}
 		path := p.reached(c.Path)
 		if target != c.Target && !managedLink.MatchString(target) || path == "" {

@@ -242,6 +242,34 @@ func TestWhatIsInADirectoryThatMayNotBeWrittenToIsNotChanged(t *testing.T) {
 	}
 }
 
+// blind is a host on which nobody may look into a directory "shut".
+type blind struct{ host.Real }
+
+func (b blind) Lstat(name string) (os.FileInfo, error) {
+	if filepath.Base(filepath.Dir(name)) == "shut" {
+		return nil, &os.PathError{Op: "lstat", Path: name, Err: syscall.EACCES}
+	}
+	return b.Real.Lstat(name)
+}
+
+func (b blind) Readlink(name string) (string, error) {
+	if _, err := b.Lstat(name); err != nil {
+		return "", err
+	}
+	return b.Real.Readlink(name)
+}
+
+func TestWhatCannotBeLookedAtIsARefusal(t *testing.T) {
+	dir, _ := plantedHome(t, "shut/f mine")
+	for _, w := range []Wanted{{Claims: []Claim{hm("shut/f")}}, {Dropped: []Claim{hm("shut/f")}}} {
+		w.Home = dir
+		_, err := Preview(t.Context(), blind{}, w)
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(bootstrap.HintOf(err), "ls -ld "+dir+"/shut") {
+			t.Errorf("%v, %q", err, bootstrap.HintOf(err))
+		}
+	}
+}
+
 func TestADirectoryThatChezmoiOpensIsOpenForAll(t *testing.T) {
 	dir, c := plantedHome(t, "d/f mine")
 	if err := os.Chmod(dir+"/d", 0o500); err != nil {
