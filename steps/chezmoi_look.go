@@ -238,7 +238,8 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 			f.claim(&c)
 			c.Exact = c.Kind == home.Dir && s.exact && !z.spares(v, l, name)
 		case removed[name]:
-			if c.Kind = home.Absent; !exists(v, filepath.Join(z.c.Home, name)) {
+			// An empty file is no reason for create_ to leave it: it is as good as none.
+			if c.Kind, c.Anew = home.Absent, s.opens && !s.modify; !exists(v, filepath.Join(z.c.Home, name)) {
 				continue
 			}
 		default: // a git repository that it clones

@@ -370,6 +370,20 @@ func TestChezmoiWritesThroughALinkThatItIsToldToLeave(t *testing.T) {
 	}
 }
 
+// chezmoi would remove it, and make it the next time.
+func TestChezmoiMakesAnewWhatIsEmpty(t *testing.T) {
+	d := newRealDots(t, files{"create_a": "1", "create_b": "2", "modify_c": "#!/bin/sh\n"})
+	d.put(d.home("a"), "")
+	d.put(d.home("b"), "mine")
+	d.put(d.home("c"), "mine")
+	l := d.look()
+	for name, want := range map[string]home.Claim{"a": {Kind: home.Absent, Anew: true}, "b": {Kind: home.File}, "c": {Kind: home.Absent}} {
+		if got := l.claimOf(name); got.Kind != want.Kind || got.Anew != want.Anew {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // A clone is no file that chezmoi has in its archive, and must not be taken for one that it removes.
 func TestChezmoiDoesNotRemoveWhatItClones(t *testing.T) {
 	d := newRealDots(t, files{"exact_e/a": "1", ".chezmoiremove": ".old\n"})

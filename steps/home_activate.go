@@ -112,6 +112,9 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if err != nil {
 		return err
 	}
+	if job.Activate != nil && !exists(h, filepath.Join(s.c.Home, ".nix-defexpr")) { // nix-env makes it
+		job.Also = append(job.Also, ".nix-defexpr/channels", ".nix-defexpr/channels_root")
+	}
 	return s.changer().Do(ctx, h, job)
 }
 

@@ -139,6 +139,11 @@ func (u *Uninstall) rest(ctx context.Context, v host.View) error {
 	if dir := u.s.backups().Dir; exists(v, dir) && !u.purge {
 		u.Stays = append(u.Stays, dir)
 	}
+	for _, of := range []string{"nix", "chezmoi"} { // whoever else uses them has them there too
+		if dir := filepath.Join(u.s.c.CacheHome, of); exists(v, dir) {
+			u.Stays = append(u.Stays, dir)
+		}
+	}
 	return nil
 }
 
@@ -231,9 +236,11 @@ func (u *Uninstall) Apply(ctx context.Context, h host.Host) (res home.Restored, 
 			return res, bootstrap.Hint(fmt.Errorf("removing %s: %w", name, err), "the home is as it was before movein; run the same command again")
 		}
 	}
-	roots := filepath.Dir(u.s.c.current())
-	for _, dir := range []string{roots, filepath.Dir(roots), filepath.Join(u.s.c.DataHome, "movein")} {
-		h.TakeAway(ctx, host.Place{Base: filepath.Dir(dir), Name: filepath.Base(dir)}, false) //nolint:errcheck // if it is empty
+	roots, profiles := filepath.Dir(u.s.c.current()), filepath.Join(u.s.c.StateHome, "nix/profiles")
+	for _, dir := range []string{roots, filepath.Dir(roots), profiles, filepath.Dir(profiles), filepath.Join(u.s.c.DataHome, "movein")} {
+		if info, err := h.Lstat(dir); err == nil && info.IsDir() { // a link is somebody's own
+			h.TakeAway(ctx, host.Place{Base: filepath.Dir(dir), Name: filepath.Base(dir)}, false) //nolint:errcheck // if it is empty
+		}
 	}
 	return res, nil
 }

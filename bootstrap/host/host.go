@@ -47,6 +47,8 @@ type Files interface {
 	Lstat(name string) (fs.FileInfo, error)
 	Readlink(name string) (string, error)
 	ReadDir(name string) ([]fs.DirEntry, error)
+	// Writable says why this process may not make and remove things in the directory name.
+	Writable(name string) error
 	// Free is how many bytes an unprivileged user can still write to the file
 	// system that name, or its nearest existing parent, is on.
 	Free(name string) (int64, error)

@@ -270,6 +270,14 @@ func (o Foreign) Recall(key string) []byte {
 // Remember implements Memory: it does nothing.
 func (Foreign) Remember(string, []byte) {}
 
+// Writable implements Files.
+func (r Real) Writable(name string) error {
+	if err := unix.Access(r.full(name), unix.W_OK|unix.X_OK); err != nil {
+		return &fs.PathError{Op: "access", Path: name, Err: err}
+	}
+	return nil
+}
+
 // Free implements Files.
 func (r *Real) Free(name string) (int64, error) {
 	var st unix.Statfs_t
