@@ -13,7 +13,7 @@ import (
 // Refused says why the items may not be changed, as far as that is to be seen without
 // copying anything: what is replaced or removed has to be readable, and must not be
 // what the backups are in.
-func (c Changer) Refused(ctx context.Context, v host.View, items []Item) error {
+func (c *Changer) Refused(ctx context.Context, v host.View, items []Item) error {
 	for _, i := range items {
 		if i.Verb != Replace && i.Verb != Delete {
 			continue
@@ -53,7 +53,7 @@ func unreadable(v host.View, name string) (string, error) {
 
 // outOfWay refuses to replace or delete what the backups themselves are in. It goes by
 // inodes: names lead through links.
-func (c Changer) outOfWay(ctx context.Context, v host.View, items []Item) error {
+func (c *Changer) outOfWay(ctx context.Context, v host.View, items []Item) error {
 	above := map[string]bool{}
 	dir := filepath.Dir(c.Record)
 	for {
