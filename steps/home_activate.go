@@ -54,8 +54,8 @@ func (s homeActivate) backups() home.Backups {
 	return home.Backups{Dir: filepath.Join(s.c.State(), "backups"), Home: s.c.Home}
 }
 
-func (s homeActivate) changer() home.Changer {
-	return home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
+func (s homeActivate) changer() *home.Changer {
+	return &home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
 }
 
 // Unfinished refuses what may not be done while a change of the home is cut short:

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"syscall"
 
@@ -115,7 +116,7 @@ func bundleRepo(ctx context.Context, dir, into string, reuse []string, open func
 	if len(b.refs) == 0 {
 		return "", ErrNoCommits
 	}
-	slices.SortFunc(b.refs, func(x, y string) int { return strings.Compare(refName(x), refName(y)) })
+	sort.Slice(b.refs, func(i, j int) bool { return refName(b.refs[i]) < refName(b.refs[j]) })
 	slices.Sort(b.shallow)
 	file := filepath.Join(into, b.name(dir))
 	if b.isIn(ctx, file) {

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -124,7 +123,7 @@ func (s *reach) prerequisites() (lines []string) {
 			continue
 		}
 		line := "-" + p.String()
-		slices.SortFunc(commits, func(a, b plumbing.Hash) int { return bytes.Compare(a[:], b[:]) })
+		plumbing.HashesSort(commits)
 		for _, c := range commits {
 			line += " " + c.String()
 		}

@@ -35,7 +35,7 @@ func unfolds(items []Item) (out []unfold) {
 
 // unfoldAgain makes the links of a change that was cut short, as far as it got to
 // where they are due.
-func (c Changer) unfoldAgain(h host.Host, links []unfold) error {
+func (c *Changer) unfoldAgain(h host.Host, links []unfold) error {
 	for _, l := range links {
 		name := c.place(string(l.Path)).String()
 		if top, err := h.Lstat(c.place(string(l.Top)).String()); err == nil && !top.IsDir() {
@@ -58,7 +58,7 @@ func (c Changer) unfoldAgain(h host.Host, links []unfold) error {
 // writes .NAMEnumber in the directory where it wrote first, then renames that
 // (github.com/google/renameio, and chezmoi's internal/chezmoi/realsystem_unix.go).
 // Only those are meant that are newer than the backup that was made before.
-func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string) error {
+func (c *Changer) removeTemporary(ctx context.Context, h host.Host, runs []string) error {
 	if len(runs) == 0 {
 		return nil
 	}

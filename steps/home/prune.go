@@ -49,7 +49,7 @@ func Prunable(runs []Run, p Policy, now time.Time) (old []Run, originals int) {
 
 // Prune removes runs, and what killed ones left. It refuses those without which a
 // change that was cut short can be neither ended nor taken back.
-func (c Changer) Prune(h host.Host, runs []Run) error {
+func (c *Changer) Prune(h host.Host, runs []Run) error {
 	rec, cut, err := c.record(h)
 	if err != nil {
 		return err
