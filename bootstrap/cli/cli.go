@@ -141,7 +141,7 @@ func Main(args []string, io IO) int {
 	if io.Name == secret.Shim { // chezmoi asks for secrets
 		return secret.RunShim(ctx, io.agentDirs(), args, io.Out, io.Err)
 	}
-	root := newRoot(io)
+	root := newRoot(io, args...)
 	root.SetArgs(args)
 	root.SetIn(io.In)
 	root.SetOut(io.Out)
@@ -182,7 +182,9 @@ func usage(cmd *cobra.Command, err error) error {
 	return bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(err, "see: %s --help", cmd.CommandPath()))
 }
 
-func newRoot(io IO) *cobra.Command {
+// newRoot is the program's command. If args begin with the name of another one it has that
+// one alone: to make all of them takes longer than some of them run.
+func newRoot(io IO, args ...string) *cobra.Command {
 	var version bool
 	root := &cobra.Command{
 		Use:   "movein",
@@ -215,7 +217,20 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newAgent(io), newConfigHelp(), newEventsHelp())
+	own := map[string]func(IO) *cobra.Command{
+		"apply": newApply, "plan": newPlan, "status": newStatus, "doctor": newDoctor, "generations": newGenerations,
+		"rollback": newRollback, "packages": newPackages, "update": newUpdate, "uninstall": newUninstall, "backups": newBackups,
+		"secret": newSecret, "version": newVersion, halfCommand: newHalf, agentCommand: newAgent,
+	}
+	if len(args) > 0 && own[args[0]] != nil {
+		root.CompletionOptions.DisableDefaultCmd = true
+		root.AddCommand(own[args[0]](io))
+		return root
+	}
+	for _, c := range own {
+		root.AddCommand(c(io))
+	}
+	root.AddCommand(newConfigHelp(), newEventsHelp())
 	return root
 }
 

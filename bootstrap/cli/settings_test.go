@@ -148,7 +148,7 @@ func TestHelpHasExamplesThatParse(t *testing.T) {
 
 func parse(t *testing.T, args []string) {
 	t.Helper()
-	cmd, rest, err := newRoot(IO{}).Find(args)
+	cmd, rest, err := newRoot(IO{}, args...).Find(args)
 	if err == nil {
 		err = cmd.ParseFlags(rest)
 	}
@@ -157,6 +157,21 @@ func parse(t *testing.T, args []string) {
 	}
 	if err != nil {
 		t.Errorf("movein %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// TestCommandAloneIsAsAmongAll compares each command with what is made when it alone is called.
+func TestCommandAloneIsAsAmongAll(t *testing.T) {
+	all := newRoot(IO{}).Commands()
+	for _, want := range all {
+		root := newRoot(IO{}, want.Name())
+		got, _, err := root.Find([]string{want.Name()})
+		if err != nil || got.UsageString() != want.UsageString() || got.Long != want.Long {
+			t.Errorf("movein %s alone is used\n%s\nand among all\n%s", want.Name(), got.UsageString(), want.UsageString())
+		}
+		if topic := !want.Runnable(); topic == (len(root.Commands()) < len(all)) {
+			t.Errorf("movein %s makes %q too", want.Name(), names(root))
+		}
 	}
 }
 
