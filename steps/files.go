@@ -2,6 +2,8 @@ package steps
 
 import (
 	"io/fs"
+	"regexp"
+	"sync"
 	"syscall"
 
 	"movein/bootstrap/host"
@@ -37,4 +39,9 @@ func isLink(v host.Files, name string) (target string, ok bool) {
 	}
 	target, err = v.Readlink(name)
 	return target, err == nil
+}
+
+// pattern is a regular expression that is compiled when it is first asked for: most runs ask for none.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }

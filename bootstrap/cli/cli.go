@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -104,7 +105,7 @@ func (io IO) arrow() string {
 
 // shown is a text of ours as this locale can show it, and without what a URL says of who logs in.
 func (io IO) shown(s string) string {
-	s = login.ReplaceAllString(s, "$1")
+	s = login().ReplaceAllString(s, "$1")
 	if io.unicode() {
 		return s
 	}
@@ -112,7 +113,7 @@ func (io IO) shown(s string) string {
 }
 
 // login is who logs in at a web server, with a password or a token, in a URL.
-var login = regexp.MustCompile(`\b(https?://)[^/@\s"']+@`)
+var login = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b(https?://)[^/@\s"']+@`) })
 
 // wantsJSON reports whether events are asked for, by a command line that may be wrong.
 func (io IO) wantsJSON(args []string) bool {

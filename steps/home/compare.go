@@ -22,7 +22,7 @@ func (p *preview) link(c Claim, info fs.FileInfo) error {
 		if clean := filepath.Clean(target); target == c.Target || clean == c.Target || c.Alias != "" && clean == c.Alias {
 			return nil
 		}
-		if p.own(c, info, digest([]byte(target))) || c.Owner == HomeManager && managedLink.MatchString(target) {
+		if p.own(c, info, digest([]byte(target))) || c.Owner == HomeManager && managedLink().MatchString(target) {
 			p.add(Update, "", c)
 			return nil
 		}
@@ -155,7 +155,7 @@ func (p *preview) was(path string, info fs.FileInfo) (string, error) {
 		switch {
 		case err != nil:
 			return "", err
-		case managedLink.MatchString(target):
+		case managedLink().MatchString(target):
 			return "home-manager's link", nil
 		case !p.leads(path):
 			return "dangling link", nil

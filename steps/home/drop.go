@@ -26,7 +26,7 @@ func (p *preview) drop() error {
 			return err
 		}
 		// Below a directory that is a link it is not in this home.
-		if target != c.Target && !managedLink.MatchString(target) || !p.real(parentOf(c.Path)) {
+		if target != c.Target && !managedLink().MatchString(target) || !p.real(parentOf(c.Path)) {
 			continue
 		}
 		p.add(Delete, "", c)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"movein/bootstrap/host"
 )
@@ -218,7 +219,9 @@ func (p *preview) isDir(path string) bool {
 const foldedDir = "folded parent directory"
 
 // managedLink matches a link into the files of a home-manager generation, of whatever one.
-var managedLink = regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|generation)/`)
+var managedLink = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|generation)/`)
+})
 
 // hardLinked is what a file is that has other names.
 const hardLinked = "hard-linked file"
