@@ -105,11 +105,19 @@ func (io IO) arrow() string {
 
 // shown is a text of ours as this locale can show it, and without what a URL says of who logs in.
 func (io IO) shown(s string) string {
-	s = login().ReplaceAllString(s, "$1")
+	s = withoutLogin(s)
 	if io.unicode() {
 		return s
 	}
 	return report.ASCII(s)
+}
+
+// withoutLogin is a text without what a URL in it says of who logs in.
+func withoutLogin(s string) string {
+	if !strings.Contains(s, "://") {
+		return s
+	}
+	return login().ReplaceAllString(s, "$1")
 }
 
 // login is who logs in at a web server, with a password or a token, in a URL.

@@ -11,6 +11,15 @@ import (
 	"movein/bootstrap/host"
 )
 
+// leads reports whether target is where the wanted link leads.
+func (c Claim) leads(target string) bool {
+	if target == c.Target || target == c.Alias {
+		return true
+	}
+	clean := filepath.Clean(target)
+	return clean == c.Target || clean == c.Alias
+}
+
 // link compares what is there with a link that is wanted.
 func (p *preview) link(c Claim, info fs.FileInfo) error {
 	switch {
@@ -19,7 +28,7 @@ func (p *preview) link(c Claim, info fs.FileInfo) error {
 		if err != nil {
 			return err
 		}
-		if clean := filepath.Clean(target); target == c.Target || clean == c.Target || c.Alias != "" && clean == c.Alias {
+		if c.leads(target) {
 			return nil
 		}
 		if p.own(c, info, digest([]byte(target))) || c.Owner == HomeManager && managedLink().MatchString(target) {

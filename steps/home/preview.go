@@ -80,7 +80,7 @@ const (
 	missing                   // it is not, or will not be when what is in its way is gone
 )
 
-func (p *preview) name(path string) string { return filepath.Join(p.w.Home, path) }
+func (p *preview) name(path string) string { return p.w.Home + "/" + path }
 
 func (p *preview) add(verb Verb, was string, c Claim) {
 	p.items = append(p.items, Item{Path: p.through(c.Path), Verb: verb, Was: was, Claim: c})
@@ -126,6 +126,11 @@ func (p *preview) claim(c Claim) error {
 	}
 	if state == missing {
 		return p.create(c)
+	}
+	if c.Kind == Link { // first what is true of most
+		if target, err := p.v.Readlink(p.name(c.Path)); err == nil && c.leads(target) {
+			return nil
+		}
 	}
 	info, err := p.v.Lstat(p.name(c.Path))
 	if errors.Is(err, fs.ErrNotExist) {
