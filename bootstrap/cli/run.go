@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -133,7 +135,15 @@ func (s *session) listSteps(cmd *cobra.Command, args []string) error {
 // last event is the summary.
 func (s *session) apply(cmd *cobra.Command, args []string) error {
 	start := time.Now()
+	collectLate()
 	return s.applyNow(cmd, start, s.load(cmd, args, true), nil)
+}
+
+// collectLate has the heap collected first at 32 MB, and from then on as usual: a run
+// that finds nothing to do ends before that.
+func collectLate() {
+	debug.SetGCPercent(800) // of at least 4 MB
+	runtime.AddCleanup(new([16]byte), func(int) { debug.SetGCPercent(100) }, 0)
 }
 
 // applyNow is apply once the settings are known, or err because they are not.
@@ -179,6 +189,7 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	if err != nil {
 		return out, err
 	}
+	s.askAhead(ctx, g)
 	halves, err := s.open(ctx, sink)
 	if err != nil {
 		return out, err
@@ -195,20 +206,6 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 		out.Steps = append(out.Steps, e)
 	}
 	return out, nil
-}
-
-// lookAhead has the remotes asked while root's steps are looked at. What the
-// steps come to is of no interest here: the Sight remembers the answers. Root does
-// not look for another user: that is the other half's, with the user's own rights.
-func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
-	if s.io.EUID != s.config.UID {
-		return
-	}
-	for _, step := range g.Steps() {
-		if info := step.Info(); info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
-			go step.Plan(ctx, &s.view) //nolint:errcheck // see above
-		}
-	}
 }
 
 func (s *session) graph() (*bootstrap.Graph, error) {

@@ -21,6 +21,7 @@ type View interface {
 	Repos
 	Store
 	Memory
+	Onlooker
 	Teller
 	Looker
 	Secrets
@@ -49,6 +50,12 @@ type Files interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// Writable says why this process may not make and remove things in the directory name.
 	Writable(name string) error
+	// List is ReadDir with the metadata of each, not followed, as it was when it was
+	// first asked for since a program ran or something was changed.
+	List(name string) ([]fs.FileInfo, error)
+	// Lstats calls each with the metadata of each of the names, which are below dir; nil if it
+	// cannot be looked at. They are only good until each returns.
+	Lstats(dir string, names []string, each func(i int, info fs.FileInfo))
 	// Free is how many bytes an unprivileged user can still write to the file
 	// system that name, or its nearest existing parent, is on.
 	Free(name string) (int64, error)
@@ -138,6 +145,12 @@ type Store interface {
 type Memory interface {
 	Recall(key string) []byte
 	Remember(key string, data []byte)
+}
+
+// Onlooker keeps what was found out by looking, for as long as nothing is changed.
+type Onlooker interface {
+	// Once returns what look says of key; who asks again gets the same. Errors are not kept.
+	Once(key string, look func() (any, error)) (any, error)
 }
 
 // Teller tells people what happens on the way. The same text is told once a step.

@@ -207,7 +207,7 @@ func (c *Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 }
 
 // plain reports whether a regular file is there, and its owner may read it.
-func (c *Changer) plain(v host.Files, i Item) bool {
+func (c *Changer) plain(v host.View, i Item) bool {
 	info, err := v.Lstat(c.place(i.Path).String())
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o400 != 0
 }

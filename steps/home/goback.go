@@ -255,7 +255,7 @@ func (m move) loses() bool {
 	case m.verb == none, m.verb == touch, m.verb == prune, m.now.Kind == host.KindAbsent, m.SameContent(m.now):
 		return false
 	}
-	return m.now.Kind != host.KindLink || !managedLink.MatchString(m.now.Target)
+	return m.now.Kind != host.KindLink || !managedLink().MatchString(m.now.Target)
 }
 
 // with is all, and those of more that are not among them.

@@ -190,5 +190,5 @@ func (c *Changer) unlink(ctx context.Context, h host.Host, unwanted []Claim, hel
 // isManaged reports whether name is a link into a generation's files.
 func isManaged(v host.View, name string) bool {
 	target, err := v.Readlink(name)
-	return err == nil && managedLink.MatchString(target)
+	return err == nil && managedLink().MatchString(target)
 }

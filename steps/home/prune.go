@@ -92,7 +92,7 @@ func (b Backups) Alone(ctx context.Context, v host.View) (path string, err error
 	}
 	for _, r := range slices.Backward(runs) {
 		for _, e := range r.Entries {
-			mine := e.Kind == host.KindFile || e.Kind == host.KindLink && !managedLink.MatchString(e.Target)
+			mine := e.Kind == host.KindFile || e.Kind == host.KindLink && !managedLink().MatchString(e.Target)
 			if !mine || e.Parent {
 				continue
 			}
