@@ -220,7 +220,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newAgent(io), newAudit(io), newInit(io), newResume(io), newAnsible(io), newReport(io), newSelfUpdate(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newAgent(io), newAudit(io), newInit(io), newResume(io), newAnsible(io), newReport(io), newSelfUpdate(io), newBundle(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 

@@ -35,6 +35,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 		Example: `  movein apply starter
   movein apply https://example.org/you/home.git --dotfiles https://example.org/you/dotfiles.git
   movein apply --only nix-daemon
+  movein apply --bundle home.bundle --bundle-key minisign.pub
   sudo movein apply --user you`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,6 +45,9 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
+	cmd.Flags().StringVar(&s.bundle.from, "bundle", "", "take everything from this bundle, a `FILE or URL`, and nothing from the network")
+	cmd.Flags().StringVar(&s.bundle.key, "bundle-key", "", "public `key` of minisign that must have signed the bundle, or the file with that")
+	cmd.Flags().StringVar(&s.bundle.sha256, "bundle-sha256", "", "`digest` that the whole bundle must have")
 	cmd.Flags().BoolVar(&s.config.Reboot, "reboot", false, "restart the host if a step needs that, and go on by itself then")
 	s.completions(cmd)
 	return cmd
@@ -164,6 +168,7 @@ func (s *session) applyNow(cmd *cobra.Command, start time.Time, err error, after
 	}
 	sink(e)
 	if sum.ExitCode == bootstrap.ExitOK {
+		s.dropBundle()
 		s.whatNow(sum, out)
 		return nil
 	}

@@ -14,16 +14,20 @@ import (
 	"movein/bootstrap/host/bundle"
 )
 
-// OpenBundle reads the bundle in file, all of it. Errors are those of bundle.Read and package os.
+// OpenBundle reads the bundle in file, or at the URL that file is, all of it, and keeps
+// nothing. Errors: those of bundle.Read and package os; *UnreachableError.
 func OpenBundle(ctx context.Context, file string, t bundle.Trust) (*bundle.File, error) {
-	f, err := openRegular(file)
-	if err != nil {
+	var f io.ReadCloser
+	var err error
+	if strings.Contains(file, "://") {
+		f = (&Fetch{}).Stream(ctx, file)
+	} else if f, err = openRegular(file); err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	b, err := bundle.Read(ctxReader{ctx, f}, t)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", file, err)
+		return nil, fmt.Errorf("reading %s: %w", redactedURL(file), err)
 	}
 	b.Name = file
 	return b, nil
@@ -31,8 +35,8 @@ func OpenBundle(ctx context.Context, file string, t bundle.Trust) (*bundle.File,
 
 // FetchBundle brings the bundle at url to file, mode 0600, and reads it on the way: each
 // byte comes once. Unless it is whole and trusted, file is as it was.
-func FetchBundle(ctx context.Context, url, file string, t bundle.Trust, progress func(done, total int64)) (b *bundle.File, err error) {
-	in := (&Fetch{Progress: progress}).Stream(ctx, url)
+func FetchBundle(ctx context.Context, url, file string, t bundle.Trust) (b *bundle.File, err error) {
+	in := (&Fetch{}).Stream(ctx, url)
 	defer in.Close()
 	err = replaceFile(file, 0o600, func(f *os.File) error {
 		b, err = bundle.Read(io.TeeReader(in, f), t)
