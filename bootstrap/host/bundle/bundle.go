@@ -8,7 +8,6 @@
 package bundle
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"movein/bootstrap/host/minisign"
@@ -222,18 +222,18 @@ func (r *reader) text(name string, most int64) ([]byte, error) {
 	if err := r.full(head); err != nil {
 		return nil, err
 	}
-	h, err := tar.NewReader(bytes.NewReader(head)).Next()
-	if err != nil || h.Name != name || h.Size < 0 || h.Size > most {
+	size, err := strconv.ParseInt(string(head[124:135]), 8, 64)
+	if err != nil || size < 0 || size > most {
 		return nil, fmt.Errorf("%w: it does not have %s where a bundle has it", ErrDamaged, name)
 	}
-	if want, err := header(name, h.Size); err != nil || !bytes.Equal(head, want) {
+	if want, err := header(name, size); err != nil || !bytes.Equal(head, want) {
 		return nil, fmt.Errorf("%w: the header of %s", ErrDamaged, name)
 	}
-	data := make([]byte, h.Size)
+	data := make([]byte, size)
 	if err := r.full(data); err != nil {
 		return nil, err
 	}
-	return data, r.same(make([]byte, padding(h.Size)), "what follows "+name)
+	return data, r.same(make([]byte, padding(size)), "what follows "+name)
 }
 
 // entry reads an entry of the manifest.
@@ -259,18 +259,28 @@ func (r *reader) entry(e Entry) error {
 	return r.same(make([]byte, padding(e.Size)), "what follows "+e.Name)
 }
 
-// header is the only one that an entry may have.
+// header is the only one that an entry may have: a regular file's of the year 1970, in the
+// ustar format of pax(1).
 func header(name string, size int64) ([]byte, error) {
-	var b bytes.Buffer
-	mode := int64(0o644)
+	const maxName, maxSize = 100, 1<<33 - 1 // what fits in
+	if len(name) > maxName || size > maxSize {
+		return nil, fmt.Errorf("%q has too long a name, or more than 8 GiB", name)
+	}
+	mode := 0o644
 	if name == Program {
 		mode = 0o755
 	}
-	err := tar.NewWriter(&b).WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: mode, Format: tar.FormatUSTAR})
-	if err == nil && b.Len() != block {
-		err = fmt.Errorf("%q is too long a name", name)
+	b := make([]byte, block)
+	copy(b, name)
+	copy(b[100:], fmt.Sprintf("%07o\x00%07o\x00%07o\x00%011o\x00%011o\x00        0", mode, 0, 0, size, 0)) // owner, group, size, time, checksum, type
+	copy(b[257:], "ustar\x0000")
+	copy(b[329:], "0000000\x000000000\x00") // device
+	sum := 0
+	for _, c := range b {
+		sum += int(c)
 	}
-	return b.Bytes(), err
+	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+	return b, nil
 }
 
 func padding(size int64) int64 { return -size & (block - 1) }
