@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -217,30 +218,36 @@ func (s *session) tellBundle(b *bundle.File) error {
 // bundleFlags are where a bundle is, and why it is trusted.
 type bundleFlags struct{ from, key, sha256 string }
 
+func (b *bundleFlags) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&b.from, "bundle", "", "take everything from this bundle, a `FILE or URL`, and nothing from the network")
+	f.StringVar(&b.key, "bundle-key", "", "public `key` of minisign that must have signed the bundle, or the file with that")
+	f.StringVar(&b.sha256, "bundle-sha256", "", "`digest` that the whole bundle must have")
+}
+
 // remote reports whether it is at a URL.
-func (f bundleFlags) remote() bool {
-	return strings.HasPrefix(f.from, "http://") || strings.HasPrefix(f.from, "https://")
+func (b bundleFlags) remote() bool {
+	return strings.HasPrefix(b.from, "http://") || strings.HasPrefix(b.from, "https://")
 }
 
 // trust is what the bundle must come up to.
-func (f bundleFlags) trust(io IO) (t bundle.Trust, err error) {
-	if f.sha256 != "" && (len(f.sha256) != 2*sha256.Size || strings.Trim(strings.ToLower(f.sha256), "0123456789abcdef") != "") {
-		return t, bootstrap.Hint(bootstrap.Misconfigured("%q is no SHA-256 in 64 hexadecimal digits", f.sha256), "give what sha256sum says of the bundle where it was made")
+func (b bundleFlags) trust(io IO) (t bundle.Trust, err error) {
+	if b.sha256 != "" && (len(b.sha256) != 2*sha256.Size || strings.Trim(strings.ToLower(b.sha256), "0123456789abcdef") != "") {
+		return t, bootstrap.Hint(bootstrap.Misconfigured("%q is no SHA-256 in 64 hexadecimal digits", b.sha256), "give what sha256sum says of the bundle where it was made")
 	}
-	t.SHA256 = f.sha256
-	if f.key == "" {
+	t.SHA256 = b.sha256
+	if b.key == "" {
 		return t, nil
 	}
-	key, err := minisign.ParseKey(f.key)
+	key, err := minisign.ParseKey(b.key)
 	if err != nil {
-		name, aerr := io.abs(f.key)
+		name, aerr := io.abs(b.key)
 		text, rerr := host.Real{Root: io.Root}.ReadFile(name)
 		if aerr == nil && rerr == nil {
 			key, err = minisign.ParseKey(string(text))
 		}
 	}
 	if err != nil {
-		return t, bootstrap.Hint(bootstrap.Misconfigured("the key %s: %v", f.key, err), "give the line of minisign.pub that begins with RW, or the file")
+		return t, bootstrap.Hint(bootstrap.Misconfigured("the key %s: %v", b.key, err), "give the line of minisign.pub that begins with RW, or the file")
 	}
 	t.Key = &key
 	return t, nil
@@ -262,7 +269,9 @@ func (s *session) takeBundle(ctx context.Context) error {
 	}
 	var b *bundle.File
 	name := s.bundle.from
-	if s.bundle.remote() {
+	if s.bundle.remote() && s.opt.dryRun { // nothing of it is used
+		b, err = host.OpenBundle(ctx, name, t)
+	} else if s.bundle.remote() {
 		name = s.bundleKept()
 		if b, err = host.OpenBundle(ctx, filepath.Join(s.io.Root, name), t); err != nil {
 			b, err = s.fetchBundle(ctx, name, t)

@@ -84,11 +84,11 @@ func (s *stream) open() error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case resp.StatusCode == want:
+	switch resp.StatusCode {
+	case want:
 		s.body, s.etag = resp.Body, resp.Header.Get("ETag")
 		return nil
-	case resp.StatusCode == http.StatusOK: // it is another file now, or has no parts
+	case http.StatusOK: // it is another file now, or has no parts
 		err = grab.StatusCodeError(http.StatusNotFound)
 		err = fmt.Errorf("it broke after %d bytes, and the server does not go on there: %w", s.at, err)
 	default:

@@ -10,7 +10,6 @@ mkdir -p "$WORK/input/data"
 tar -C "$WORK/input/data" -xJf "$HOSTLAB_WORK/releases/nix/nix-$NIX_VERSION/nix-$NIX_VERSION-x86_64-linux.tar.xz" --strip-components=1
 find "$WORK/input/data" -type l -delete
 with_input data 's/cp \$activation\/activate/cp -r ${data} $out\/data\n          &/'
-publish
 hm .config/program/settings
 cz dot_bash_aliases "alias ll='ls -l'"
 publish

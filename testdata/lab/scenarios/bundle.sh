@@ -104,4 +104,12 @@ ok "the tree is as online" same online fleet
 fault fleet ''
 exits 0 on fleet '/run/lab/movein apply --offline --json'
 ok "the rerun changes nothing" [ "$(summary changed)" = false ]
+
+# Root acts for the user: the same, and all of the home is the user's.
+offline byroot --mirror "$WORK/served" --ro "$WORK/b:/run/lab/b" --ro "$MOVEIN:/run/lab/movein"
+exits 0 as_root byroot "/run/lab/movein apply --user mitsio --bundle http://bundles.example.org/home.bundle --bundle-key /run/lab/b/key.pub --json"
+ok "nothing else was fetched" [ "$(grep -vc '/home.bundle"' "$HOSTLAB_WORK/machines/$SCENARIO-byroot/mirror/access.log")" = 0 ]
+ok "nothing in the home belongs to root" on byroot '[ -z "$(find ~ -uid 0 -print -quit)" ]'
+ok "it is not kept" as_root byroot '! ls /var/lib/movein/bundle* /home/mitsio/.cache/movein/bundle* 2>/dev/null'
+ok "the tree is as online" same online byroot
 figure bundle "$CHECKS" checks
