@@ -91,7 +91,7 @@ func (b *bundling) repo(ctx context.Context, h host.Host, name, given, dir strin
 		return nil, bootstrap.Hint(err, "bring it here first: movein apply")
 	}
 	if state.Submodules {
-		return nil, bootstrap.Misconfigured("%s has submodules, which a bundle cannot have", dir)
+		return nil, bootstrap.Hint(bootstrap.Misconfigured("%s has submodules, which a bundle cannot have", dir), "make what they bring an input of the flake")
 	}
 	if left := slices.Concat(state.Dirty, state.Untracked); len(left) > 0 {
 		h.Warn("what is not committed in %s is not in the bundle: %s", dir, few(left))
@@ -104,7 +104,10 @@ func (b *bundling) repo(ctx context.Context, h host.Host, name, given, dir strin
 	if errors.Is(err, host.ErrHasVault) {
 		return nil, bootstrap.Hint(bootstrap.Refuse("%v", err), "no vault goes into a bundle, also none that an older commit has: keep it elsewhere (--vault), and make the repository anew without it")
 	}
-	return r, err
+	if err != nil {
+		return nil, bootstrap.Hint(err, "look with: git -C %s status", dir)
+	}
+	return r, nil
 }
 
 // release takes the Nix release that movein would install here.
@@ -195,6 +198,9 @@ func (c *Config) TakeBundle(b *bundle.File, f distro.Facts) error {
 	m := b.Manifest
 	if m.System != f.System {
 		return bootstrap.Hint(bootstrap.Misconfigured("the bundle %s is for %s, and this host is %s", b.Name, m.System, f.System), "make one on a host of this kind: movein bundle create FILE")
+	}
+	if m.User != c.User {
+		return bootstrap.Hint(bootstrap.Misconfigured("the bundle %s is for user %s, and this is user %s", b.Name, m.User, c.User), "name the user with --user, or make a bundle as the one that it is for")
 	}
 	c.Bundle, c.Offline, c.NixSource = b, true, "official"
 	c.HomeRepo = cmp.Or(c.HomeRepo, m.Home.URL)

@@ -17,7 +17,7 @@ var theInput = storePath('i', "source")
 // testBundle has the home of testConfig, and no dotfiles.
 func testBundle() *bundle.File {
 	return &bundle.File{Name: "/media/home.bundle", Manifest: bundle.Manifest{
-		System: testFacts().System, NixVersion: "2.34.7", NixSHA256: strings.Repeat("b", 64),
+		System: testFacts().System, User: "ann", Configuration: attribute, NixVersion: "2.34.7", NixSHA256: strings.Repeat("b", 64),
 		Generation: theGen, Inputs: []string{theInput},
 		Home:    bundle.Repo{URL: "https://example.org/ann/home.git", Branch: "main", Commit: newTip, Entry: "repos/home-repo.bundle"},
 		Entries: []bundle.Entry{{Name: "nix/nix.tar.xz", SHA256: strings.Repeat("b", 64)}},
@@ -118,7 +118,8 @@ func TestANewerBundleMovesACloneForward(t *testing.T) {
 
 func TestABundleForAnotherHostIsRefused(t *testing.T) {
 	for what, change := range map[string]func(b *bundle.File, c *Config){
-		"is for aarch64-linux":                                  func(b *bundle.File, _ *Config) { b.Manifest.System = "aarch64-linux" },
+		"is for aarch64-linux": func(b *bundle.File, _ *Config) { b.Manifest.System = "aarch64-linux" },
+		"is for user bob":      func(b *bundle.File, _ *Config) { b.Manifest.User = "bob" },
 		"does not have the repository https://example.org/else": func(_ *bundle.File, c *Config) { c.HomeRepo = "https://me:secret@example.org/else" },
 	} {
 		b, c := testBundle(), testConfig()
@@ -144,4 +145,12 @@ func TestWhatABundleIsMadeForIsTakenFromIt(t *testing.T) {
 	if err := c.TakeBundle(b, testFacts()); err != nil || c.NixSHA256 != "" {
 		t.Errorf("%q, %v", c.NixSHA256, err)
 	}
+}
+
+func TestAConfigurationThatTheBundleDoesNotHaveIsNotBuilt(t *testing.T) {
+	c := fromBundle(t)
+	c.Bundle.Manifest.Configuration = "ann@laptop"
+	h := buildHost(t, nil)
+	h.OnQuery(defaultProfile+"/bin/nix eval --json "+buildFlake, foundJSON(t, found{Names: []string{attribute, "ann@laptop"}, Pick: attribute, User: "ann", Home: "/home/ann"}))
+	refuses(t, apply(t, h, homeBuild{testFacts(), c}), bootstrap.ExitConfig, "is \"ann@desk\", and the bundle has \"ann@laptop\"", "--configuration")
 }

@@ -287,6 +287,10 @@ func (s homeBuild) build(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return err
 	}
+	if b := s.c.Bundle; b != nil && attribute != b.Manifest.Configuration && s.c.HomeRepo != Starter {
+		return bootstrap.Hint(bootstrap.Misconfigured("this host's configuration is %s, and the bundle has %s", quote(attribute), quote(b.Manifest.Configuration)),
+			"make a bundle with it (movein bundle create FILE --configuration %q), or take the one that it has: --configuration %q", attribute, b.Manifest.Configuration)
+	}
 	fp := s.fingerprintOf(ctx, h, attribute)
 	if err := h.MkdirAll(filepath.Dir(s.root()), 0o700); err != nil {
 		return err

@@ -254,8 +254,8 @@ func (b bundleFlags) trust(io IO) (t bundle.Trust, err error) {
 }
 
 // takeBundle has the run take everything from the bundle, once that is whole and trusted. One
-// at a URL is kept, in the cache, until a run has come to its end.
-func (s *session) takeBundle(ctx context.Context) error {
+// at a URL is kept, in the cache, until a run has come to its end. What the bundle settles is given then.
+func (s *session) takeBundle(ctx context.Context, given map[string]bool) error {
 	if s.bundle.from == "" {
 		return nil
 	}
@@ -283,6 +283,9 @@ func (s *session) takeBundle(ctx context.Context) error {
 		return distrust(err)
 	}
 	b.Name = name
+	for _, settled := range []string{"offline", "nix-source", "nix-version", "nix-sha256"} {
+		given[settled] = true
+	}
 	return s.config.TakeBundle(b, s.facts)
 }
 

@@ -159,7 +159,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		return err
 	}
 	s.config.HomeRepo, s.config.Version = s.opt.homeRepo, Version()
-	if err := s.takeBundle(cmd.Context()); err != nil {
+	if err := s.takeBundle(cmd.Context(), given); err != nil {
 		return err
 	}
 	if s.config.HomeRepo == "" {

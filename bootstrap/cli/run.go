@@ -302,7 +302,7 @@ func (s *session) sink() (sink bootstrap.Sink, closeLog func(), err error) {
 // redactor knows the secrets that the settings hold: what a repository's URL says of who logs in.
 func (s *session) redactor() *host.Redactor {
 	r := &s.known
-	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles} {
+	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles, s.bundle.from} {
 		if u, err := url.Parse(repo); err == nil && u.User != nil && u.Scheme != "ssh" {
 			password, _ := u.User.Password()
 			r.Add(cmp.Or(password, u.User.Username()))
