@@ -218,10 +218,11 @@ func (s *session) tellBundle(b *bundle.File) error {
 // bundleFlags are where a bundle is, and why it is trusted.
 type bundleFlags struct{ from, key, sha256 string }
 
-func (b *bundleFlags) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&b.from, "bundle", "", "take everything from this bundle, a `FILE or URL`, and nothing from the network")
-	f.StringVar(&b.key, "bundle-key", "", "public `key` of minisign that must have signed the bundle, or the file with that")
-	f.StringVar(&b.sha256, "bundle-sha256", "", "`digest` that the whole bundle must have")
+// addFlags declares them; for fleets they have variables, but no file can set them.
+func (b *bundleFlags) addFlags(io IO, f *pflag.FlagSet) {
+	f.StringVar(&b.from, "bundle", io.getenv("MOVEIN_BUNDLE"), "take everything from this bundle, a `FILE or URL`, and nothing from the network")
+	f.StringVar(&b.key, "bundle-key", io.getenv("MOVEIN_BUNDLE_KEY"), "public `key` of minisign that must have signed the bundle, or the file with that")
+	f.StringVar(&b.sha256, "bundle-sha256", io.getenv("MOVEIN_BUNDLE_SHA256"), "`digest` that the whole bundle must have")
 }
 
 // remote reports whether it is at a URL.

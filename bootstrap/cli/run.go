@@ -45,7 +45,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
-	s.bundle.addFlags(cmd.Flags())
+	s.bundle.addFlags(io, cmd.Flags())
 	cmd.Flags().BoolVar(&s.config.Reboot, "reboot", false, "restart the host if a step needs that, and go on by itself then")
 	s.completions(cmd)
 	return cmd
@@ -72,7 +72,7 @@ func newPlan(io IO) *cobra.Command {
 		},
 	}
 	s.addFlags(cmd.Flags())
-	s.bundle.addFlags(cmd.Flags())
+	s.bundle.addFlags(io, cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
 	cmd.Flags().StringVar(&as, "as", "", "what would be different on another `kind` of host: "+strings.Join(steps.Kinds, "|"))
 	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")

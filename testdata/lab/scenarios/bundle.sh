@@ -36,7 +36,6 @@ comparable() { grep -v ' etc/hosts$\|^etc/hosts \|etc/ssl\|^etc/ca-certificates\
 host made debian
 exits 0 on made "$APPLY --json"
 on made 'cd ~/.config/home-manager && echo secret >left-out.txt'
-on made "command -v minisign" >/dev/null 2>&1 || command -v minisign >/dev/null || die "minisign is not installed"
 minisign -G -W -p "$WORK/key.pub" -s "$WORK/key" >/dev/null
 lab push "$SCENARIO-made" "$WORK/key" /home/mitsio/key
 as_root made 'chown mitsio: /home/mitsio/key'
@@ -104,6 +103,20 @@ ok "the tree is as online" same online fleet
 fault fleet ''
 exits 0 on fleet '/run/lab/movein apply --offline --json'
 ok "the rerun changes nothing" [ "$(summary changed)" = false ]
+
+# What came from a bundle goes on as if it had come from the network: by the network, and by a newer bundle.
+hm .config/program/settings 'newer'
+publish
+lab stop "$SCENARIO-fleet"
+boot fleet
+exits 0 on fleet '/run/lab/movein apply --json'
+ok "the network brings it up to date" on fleet 'grep -q newer ~/.config/program/settings'
+exits 0 on made '/run/lab/movein apply && /run/lab/movein bundle create ~/newer.bundle --sign ~/key'
+lab pull "$SCENARIO-made" /home/mitsio/newer.bundle "$WORK/b/newer.bundle"
+exits 0 on alone "tar -xf /run/lab/b/newer.bundle movein && $APPLY_BUNDLE /run/lab/b/newer.bundle --bundle-key /run/lab/b/key.pub"
+ok "so does a newer bundle" on alone 'grep -q newer ~/.config/program/settings && [ -z "$(ls ~/.config/home-manager/.git/*lock 2>/dev/null)" ]'
+exits 0 on alone "$APPLY_BUNDLE /run/lab/b/home.bundle --bundle-key /run/lab/b/key.pub"
+ok "and an older one takes nothing back" on alone 'grep -q newer ~/.config/program/settings'
 
 # Root acts for the user: the same, and all of the home is the user's.
 offline byroot --mirror "$WORK/served" --ro "$WORK/b:/run/lab/b" --ro "$MOVEIN:/run/lab/movein"
