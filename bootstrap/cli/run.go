@@ -83,6 +83,7 @@ func newPlan(io IO) *cobra.Command {
 // completions completes names of steps, of configurations and of their hosts.
 func (s *session) completions(cmd *cobra.Command) {
 	configurations := func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		s.bundle.from = "" // it may be far away
 		if s.load(cmd, nil, false) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

@@ -50,7 +50,7 @@ func FetchBundle(ctx context.Context, url, file string, t bundle.Trust) (b *bund
 }
 
 // WriteBundle makes file, mode 0600, a bundle of all files of the directory dir.
-func WriteBundle(file, dir string, m bundle.Manifest, sign func([]byte) ([]byte, error)) error {
+func WriteBundle(file, dir string, m bundle.Manifest, sign func([]byte) []byte) error {
 	return replaceFile(file, 0o600, func(f *os.File) error { return bundle.Write(f, os.DirFS(dir), m, sign) })
 }
 

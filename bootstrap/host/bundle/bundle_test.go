@@ -59,7 +59,7 @@ func made(t *testing.T, secret minisign.SecretKey) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	m := bundle.Manifest{System: "x86_64-linux", Home: bundle.Repo{URL: "https://example.org/home.git", Entry: "repos/home-repo.bundle"}}
-	sign := func(m []byte) ([]byte, error) { return secret.Sign(m, "a comment"), nil }
+	sign := func(m []byte) []byte { return secret.Sign(m, "a comment") }
 	if err := bundle.Write(&b, files, m, sign); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ var order = []string{Program, "nix/", "repos/", "cache/", "chezmoi/"}
 
 // Write writes a bundle of all files of dir, whose entries the manifest does not have
 // yet. sign returns the signature of the manifest; nil: it stays unsigned.
-func Write(w io.Writer, dir fs.FS, m Manifest, sign func(manifest []byte) ([]byte, error)) error {
+func Write(w io.Writer, dir fs.FS, m Manifest, sign func(manifest []byte) []byte) error {
 	m.Schema = Schema
 	entries, err := list(dir)
 	if err != nil {
@@ -30,9 +30,7 @@ func Write(w io.Writer, dir fs.FS, m Manifest, sign func(manifest []byte) ([]byt
 	}
 	var signature []byte
 	if sign != nil {
-		if signature, err = sign(manifest); err != nil {
-			return err
-		}
+		signature = sign(manifest)
 	}
 	for _, e := range []struct {
 		name string

@@ -47,6 +47,9 @@ func ParseSecretKey(text string) (SecretKey, error) {
 	return s, nil
 }
 
+// Public is its public key.
+func (s SecretKey) Public() Key { return Key{s.id, ed25519.PublicKey(s.key[ed25519.SeedSize:])} }
+
 // Sign returns the content of a .minisig file of the message. The same message has the same one.
 func (s SecretKey) Sign(message []byte, comment string) []byte {
 	digest := blake2b.Sum512(message)

@@ -41,6 +41,7 @@ lab push "$SCENARIO-made" "$WORK/key" /home/mitsio/key
 as_root made 'chown mitsio: /home/mitsio/key'
 exits 0 on made "MOVEIN_HOME_REPO=http://mitsio:$TOKEN@github.com/mitsio/home-manager.git /run/lab/movein bundle create ~/home.bundle --sign ~/key"
 ok "what is not committed is named" says left-out.txt
+ok "who signed it is told" says "Signed by  $(sed -n '1s/.* //p' "$WORK/key.pub")"
 ok "the file is its user's alone, and nothing else is left" on made '[ "$(stat -c %a ~/home.bundle)" = 600 ] && [ -z "$(ls -A ~ | grep movein-bundle)" ]'
 exits 73 on made '/run/lab/movein bundle create ~/home.bundle --sign ~/key'
 exits 0 on made '/run/lab/movein bundle create ~/again.bundle --sign ~/key'
