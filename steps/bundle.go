@@ -50,7 +50,7 @@ func (s bundleStep) Plan(ctx context.Context, v host.View) (bootstrap.Change, er
 	if missing == 0 {
 		return nil, nil
 	}
-	return bootstrap.Change{{Verb: "copy", Target: nixStore, Reason: fmt.Sprintf("the home's generation and %d inputs, from %s", len(s.c.Bundle.Manifest.Inputs), s.c.Bundle.Name)}}, nil
+	return bootstrap.Change{{Verb: "copy", Target: nixStore, Reason: "the home's closure and its flake's inputs, from " + s.c.Bundle.Name}}, nil
 }
 
 func (s bundleStep) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {

@@ -71,10 +71,10 @@ exits 0 on alone --timeout 600 '
 		try
 	done
 	rm ~/bad ~/out
-	find ~ /nix /etc/nix /var/lib/movein /var/cache/movein -newer ~/marker -type f 2>/dev/null
+	~/movein plan --bundle /run/lab/b/home.bundle --bundle-key /run/lab/b/key.pub 2>&1 | grep "└ copy  */nix/store" || exit 1
 	[ -z "$(find ~ /nix /etc/nix /var/lib/movein /var/cache/movein -newer ~/marker -type f 2>/dev/null)" ] && rm ~/marker
 	echo "refused $refused"'
-ok "26 damaged ones are refused, and nothing is written" says "refused 26"
+ok "26 damaged ones are refused, the whole one is planned, and nothing is written" says "refused 26"
 exits 0 on alone "$APPLY_BUNDLE /run/lab/b/home.bundle --bundle-key /run/lab/b/key.pub --json"
 ok "the run changed the host" [ "$(summary changed)" = true ]
 ok "home and dotfiles are there" on alone 'grep -q home-manager: ~/.config/program/settings && grep -q "alias ll" ~/.bash_aliases'
@@ -88,6 +88,14 @@ on alone 'rm ~/movein'
 host online debian
 exits 0 on online "$APPLY --json"
 ok "the tree is as online" same online alone
+
+# The power is cut while root reads it.
+CUT=(--ro "$WORK/b:/run/lab/b" --ro "$MOVEIN:/run/lab/movein")
+offline cut "${CUT[@]}"
+exits 137 on cut --cut-when /var/lib/movein/bundle/nix-cache-info '/run/lab/movein apply --bundle /run/lab/b/home.bundle --bundle-key /run/lab/b/key.pub'
+start "$SCENARIO-cut" "${CUT[@]}"
+exits 0 on cut '/run/lab/movein apply --bundle /run/lab/b/home.bundle --bundle-key /run/lab/b/key.pub'
+ok "after a power cut it goes on, and the tree is as online" same online cut
 
 # Over HTTP, from a server that has nothing else; the connection breaks once.
 mkdir -p "$WORK/served/bundles.example.org"
