@@ -47,7 +47,9 @@ func (s bundleStep) Plan(ctx context.Context, v host.View) (bootstrap.Change, er
 			}
 		}
 	}
-	if missing == 0 {
+	if missing == 0 && exists(v, bundleCache) {
+		return bootstrap.Change{{Verb: "remove", Target: bundleCache, Reason: "a run was cut short"}}, nil
+	} else if missing == 0 {
 		return nil, nil
 	}
 	return bootstrap.Change{{Verb: "copy", Target: nixStore, Reason: "the home's closure and its flake's inputs, from " + s.c.Bundle.Name}}, nil
@@ -55,6 +57,9 @@ func (s bundleStep) Plan(ctx context.Context, v host.View) (bootstrap.Change, er
 
 func (s bundleStep) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
 	if err := h.Remove(bundleCache); err != nil { // of a run that was killed
+		return err
+	}
+	if left, err := s.Plan(ctx, h); err != nil || len(left) == 0 {
 		return err
 	}
 	if err := h.MkdirAll(filepath.Dir(bundleCache), 0o755); err != nil {

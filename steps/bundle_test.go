@@ -64,6 +64,15 @@ func TestTheBundlesStorePathsAreCopiedOnce(t *testing.T) {
 	}
 }
 
+func TestWhatAPowerCutLeftOfTheBundleIsRemoved(t *testing.T) {
+	h := hosttest.New(t, with(nixFiles(), files{bundleCache + "/nix-cache-info": "StoreDir: /nix/store\n"}))
+	h.OnDaemon = answering
+	converges(t, h, bundleStep{testFacts(), fromBundle(t)})
+	if exists(h, bundleCache) {
+		t.Error("the cache is left")
+	}
+}
+
 func TestABundleIsCopiedAfterAPowerCutAnywhere(t *testing.T) {
 	survivesPowerCuts(t, func() *hosttest.Host { return bundleHost(t) }, bundleStep{testFacts(), fromBundle(t)}, nil)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -77,7 +78,7 @@ func list(dir fs.FS) (entries []Entry, err error) {
 		entries = append(entries, Entry{name, size, hex.EncodeToString(sum.Sum(nil))})
 		return err
 	})
-	slices.SortStableFunc(entries, func(a, b Entry) int { return place(a.Name) - place(b.Name) }) // by name already
+	sort.SliceStable(entries, func(i, j int) bool { return place(entries[i].Name) < place(entries[j].Name) }) // by name already
 	return entries, err
 }
 
