@@ -132,7 +132,7 @@ func TestABundleForAnotherHostIsRefused(t *testing.T) {
 		"does not have the repository https://example.org/else": func(_ *bundle.File, c *Config) { c.HomeRepo = "https://me:secret@example.org/else" },
 	} {
 		b, c := testBundle(), testConfig()
-		change(b, &c)
+		change(b, c)
 		refuses(t, c.TakeBundle(b, testFacts()), bootstrap.ExitConfig, what)
 	}
 }
