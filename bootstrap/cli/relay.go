@@ -51,7 +51,7 @@ type given struct {
 // vaultOrders are what the user's half is told.
 func (s *session) vaultOrders() *vaultOrders {
 	x, src := s.secrets, s.sources("")
-	o := &vaultOrders{Vault: x.vault, SHA256: x.sha256, KeyFile: x.keyFile, NoPassword: x.noPassword, Wanted: s.wantsVault()}
+	o := &vaultOrders{Vault: x.vault, SHA256: x.sha256, KeyFile: x.keyFile, NoPassword: x.noPassword, Wanted: !s.mayStayLocked()}
 	switch {
 	case src.FD != "" || isOpenFile(src.File):
 	case src.File != "":

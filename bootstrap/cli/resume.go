@@ -53,14 +53,13 @@ func (s *session) resume(cmd *cobra.Command) error {
 		return errors.Join(err, r.End(real))
 	}
 	s.facts, err = distro.Detect(s.io.fs())
-	s.view.Cache, s.view.Sight = rootCache, new(host.Sight)
-	s.view = *s.rootHost()
+	s.lookAround()
 	err = s.applyNow(cmd, time.Now(), err, nil)
-	return errors.Join(err, s.resumed(context.WithoutCancel(cmd.Context()), real, r, err))
+	return errors.Join(err, s.settle(context.WithoutCancel(cmd.Context()), real, r, err))
 }
 
-// resumed settles what becomes of a run that was gone on with and ended with err.
-func (s *session) resumed(ctx context.Context, real *host.Real, r steps.Resume, err error) error {
+// settle settles what becomes of a run that was gone on with and ended with err.
+func (s *session) settle(ctx context.Context, real *host.Real, r steps.Resume, err error) error {
 	code, login := bootstrap.ExitOK, !r.Login && r.Config.UID != 0
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		code = int(status)
@@ -68,7 +67,7 @@ func (s *session) resumed(ctx context.Context, real *host.Real, r steps.Resume, 
 	switch {
 	case code == bootstrap.ExitReboot || code == bootstrap.ExitInterrupted: // it goes on at the next boot
 		return nil
-	case login && (code == bootstrap.ExitUnreachable || code == bootstrap.ExitPermission || code == bootstrap.ExitOK && len(steps.Skipped(&s.view)) > 0):
+	case login && (code == bootstrap.ExitUnreachable || code == bootstrap.ExitPermission || code == bootstrap.ExitOK && len(s.lacking()) > 0):
 		fmt.Fprintf(s.io.Err, "movein: once more when %s logs in\n", r.Config.User)
 		return r.AwaitLogin(ctx, real)
 	}
@@ -105,6 +104,6 @@ func (s *session) takeUp(c steps.Config) error {
 			return bootstrap.Hint(fmt.Errorf("reading what to go on with: %w", err), "run the same command again as yourself: movein apply")
 		}
 	}
-	s.config, s.opt.yes = c, true
+	s.config, s.opt.yes, s.resumed = c, true, true
 	return nil
 }

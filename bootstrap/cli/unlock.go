@@ -186,7 +186,7 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		return "none", close, nil
 	case errors.Is(err, secret.ErrLater):
 		return "missing", close, nil
-	case errors.Is(err, secret.ErrNoPassword) && !s.wantsVault():
+	case errors.Is(err, secret.ErrNoPassword) && s.mayStayLocked():
 		s.warn("the vault is locked, so what needs a secret is left out; to open it, %s", secret.Ways)
 		return "missing", close, nil
 	case err != nil:
@@ -273,6 +273,10 @@ func (s *session) needsVault() bool {
 	}
 	return !s.opt.dryRun && (len(steps.Skipped(&s.view)) > 0 || s.view.Recall("skipped") == nil)
 }
+
+// mayStayLocked reports whether a vault that nobody can open now is no error. What was
+// said before a restart was said when somebody was there.
+func (s *session) mayStayLocked() bool { return s.resumed || !s.wantsVault() }
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.
 func (s *session) wantsVault() bool {
