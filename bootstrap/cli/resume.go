@@ -84,12 +84,19 @@ func (s *session) settings() map[string]string {
 		if slices.Contains(notSettings, f.Name) || slices.Contains(notResumed, f.Name) {
 			return
 		}
-		given[f.Name] = f.Value.String()
+		value := f.Value.String()
+		given[f.Name] = value
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			given[f.Name] = strings.Join(list.GetSlice(), ",")
 		}
-		if file, err := s.io.abs(f.Value.String()); err == nil && slices.Contains([]string{"log-file", "password-file", "key-file"}, f.Name) {
-			given[f.Name] = file // the run that goes on is elsewhere
+		if !slices.Contains([]string{"log-file", "password-file", "key-file", "vault"}, f.Name) || strings.Contains(value, "://") || host.IsSSH(value) || value == "none" {
+			return
+		}
+		if file, err := s.file(value); err == nil { // the run that goes on is elsewhere
+			given[f.Name] = file
+		}
+		if isOpenFile(value) { // and has nothing of what is open here
+			delete(given, f.Name)
 		}
 	})
 	return given

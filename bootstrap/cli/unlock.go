@@ -186,8 +186,11 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		return "none", close, nil
 	case errors.Is(err, secret.ErrLater):
 		return "missing", close, nil
-	case errors.Is(err, secret.ErrNoPassword) && s.mayStayLocked():
+	case errors.Is(err, secret.ErrNoPassword) && !s.wantsVault():
 		s.warn("the vault is locked, so what needs a secret is left out; to open it, %s", secret.Ways)
+		return "missing", close, nil
+	case err != nil && s.resumed && ctx.Err() == nil: // how was said before the restart, when somebody was there
+		s.warn("%v; so what needs a secret is left out", err)
 		return "missing", close, nil
 	case err != nil:
 		return "missing", close, explainSecret(err)
@@ -273,10 +276,6 @@ func (s *session) needsVault() bool {
 	}
 	return !s.opt.dryRun && (len(steps.Skipped(&s.view)) > 0 || s.view.Recall("skipped") == nil)
 }
-
-// mayStayLocked reports whether a vault that nobody can open now is no error. What was
-// said before a restart was said when somebody was there.
-func (s *session) mayStayLocked() bool { return s.resumed || !s.wantsVault() }
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.
 func (s *session) wantsVault() bool {
