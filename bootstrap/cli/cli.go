@@ -235,7 +235,7 @@ configuration for this user and host. The same command, run again, repairs it.
 		"apply": newApply, "plan": newPlan, "status": newStatus, "doctor": newDoctor, "generations": newGenerations,
 		"rollback": newRollback, "packages": newPackages, "update": newUpdate, "uninstall": newUninstall, "backups": newBackups,
 		"secret": newSecret, "version": newVersion, halfCommand: newHalf, agentCommand: newAgent, "audit": newAudit, "init": newInit, resumeCommand: newResume,
-		"ansible": newAnsible, "report": newReport, "self-update": newSelfUpdate,
+		"ansible": newAnsible, "report": newReport, "self-update": newSelfUpdate, "bundle": newBundle,
 	}
 	if len(args) > 0 && own[args[0]] != nil {
 		root.CompletionOptions.DisableDefaultCmd = true

@@ -37,6 +37,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 		Example: `  movein apply starter
   movein apply https://example.org/you/home.git --dotfiles https://example.org/you/dotfiles.git
   movein apply --only nix-daemon
+  movein apply --bundle home.bundle --bundle-key minisign.pub
   sudo movein apply --user you`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,6 +47,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
+	s.bundle.addFlags(io, cmd.Flags())
 	cmd.Flags().BoolVar(&s.config.Reboot, "reboot", false, "restart the host if a step needs that, and go on by itself then")
 	s.completions(cmd)
 	return cmd
@@ -72,6 +74,7 @@ func newPlan(io *IO) *cobra.Command {
 		},
 	}
 	s.addFlags(cmd.Flags())
+	s.bundle.addFlags(io, cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
 	cmd.Flags().StringVar(&as, "as", "", "what would be different on another `kind` of host: "+strings.Join(steps.Kinds, "|"))
 	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")
@@ -82,6 +85,7 @@ func newPlan(io *IO) *cobra.Command {
 // completions completes names of steps, of configurations and of their hosts.
 func (s *session) completions(cmd *cobra.Command) {
 	configurations := func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		s.bundle.from = "" // it may be far away
 		if s.load(cmd, nil, false) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -174,6 +178,7 @@ func (s *session) applyNow(cmd *cobra.Command, start time.Time, err error, after
 	}
 	sink(e)
 	if sum.ExitCode == bootstrap.ExitOK {
+		s.dropBundle()
 		s.whatNow(sum, out)
 		return nil
 	}
@@ -300,7 +305,7 @@ func (s *session) sink() (sink bootstrap.Sink, closeLog func(), err error) {
 // redactor knows the secrets that the settings hold: what a repository's URL says of who logs in.
 func (s *session) redactor() *host.Redactor {
 	r := &s.known
-	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles} {
+	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles, s.bundle.from} {
 		if u, err := url.Parse(repo); err == nil && u.User != nil && u.Scheme != "ssh" {
 			password, _ := u.User.Password()
 			r.Add(cmp.Or(password, u.User.Username()))

@@ -109,6 +109,11 @@ func (s *reach) tree(h plumbing.Hash, b []byte) error {
 		if e.mode == filemode.Submodule {
 			continue
 		}
+		if s.objects.named != nil {
+			if err := s.objects.named(e.name); err != nil {
+				return err
+			}
+		}
 		if err := s.find(e.hash, e.mode == filemode.Dir); err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 	"context"
 	"io/fs"
 	"time"
+
+	"movein/bootstrap/host/bundle"
 )
 
 // View reads the host.
@@ -219,6 +221,9 @@ type Bundler interface {
 	// commits. A file of that name among reuse that is whole is linked instead. ErrNotRepo,
 	// ErrNoCommits, ErrNeedsGit, *DamagedRepoError; nothing is left behind then.
 	Bundle(ctx context.Context, dir, into string, reuse []string) (file string, err error)
+	// BundleBranch makes file a git bundle of the branch that the clone dir is on, and of
+	// nothing else. Errors: those of Bundle, ErrHasVault, ErrNoBranch.
+	BundleBranch(ctx context.Context, dir, file string) error
 }
 
 // Unpacker unpacks archives.
@@ -234,6 +239,11 @@ type Unpacker interface {
 	// or not at all, with mode 0755, and nothing else of the archive. The archive's
 	// SHA-256 must be the given one, or nothing is written and the error is a *DigestError.
 	Extract(ctx context.Context, archive, sha256, name, file string) error
+	// Unbundle writes the entry of that name in a bundle to the file to, whole or not at
+	// all. If the name ends with a slash, all entries below it go to the directory to,
+	// which must not exist, and nothing is synced. What is not as the manifest says is
+	// a *DigestError, and nothing of it is left.
+	Unbundle(ctx context.Context, b bundle.File, name, to string) error
 }
 
 // Cmd is one command to run.
@@ -260,6 +270,7 @@ type Result struct {
 type Remote struct {
 	URL    string `json:"url"`
 	Branch string `json:"branch,omitempty"` // "": what the remote's HEAD names
+	Bundle string `json:"-"`                // a git bundle that is asked in the remote's place; "": none
 
 	Logins *Logins `json:"-"` // set by Real
 }

@@ -356,6 +356,9 @@ func (r *Real) Repo(ctx context.Context, dir string) (Repo, error) {
 // Clone implements Cloner.
 func (r *Real) Clone(ctx context.Context, remote Remote, dir string) error {
 	remote.Logins = r.Logins
+	if remote.Bundle != "" {
+		remote.Bundle = r.path(remote.Bundle)
+	}
 	note, err := CloneRepo(ctx, remote, r.path(dir), nil)
 	if note != "" {
 		r.Warn("%s", note)
@@ -366,6 +369,9 @@ func (r *Real) Clone(ctx context.Context, remote Remote, dir string) error {
 // FastForward implements Cloner.
 func (r *Real) FastForward(ctx context.Context, dir string, remote Remote, commit string) error {
 	remote.Logins = r.Logins
+	if remote.Bundle != "" {
+		remote.Bundle = r.path(remote.Bundle)
+	}
 	return FastForward(ctx, r.path(dir), remote, commit)
 }
 
@@ -385,6 +391,11 @@ func (r *Real) Bundle(ctx context.Context, dir, into string, reuse []string) (st
 		return "", err
 	}
 	return filepath.Join(into, filepath.Base(file)), nil
+}
+
+// BundleBranch implements Bundler.
+func (r *Real) BundleBranch(ctx context.Context, dir, file string) error {
+	return BundleBranch(ctx, r.full(dir), r.path(file))
 }
 
 // Resolve returns where name leads when every link in it is followed; name itself if that is nowhere.
