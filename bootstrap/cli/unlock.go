@@ -189,6 +189,9 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 	case errors.Is(err, secret.ErrNoPassword) && !s.wantsVault():
 		s.warn("the vault is locked, so what needs a secret is left out; to open it, %s", secret.Ways)
 		return "missing", close, nil
+	case err != nil && s.resumed && ctx.Err() == nil: // how was said before the restart, when somebody was there
+		s.warn("%v; so what needs a secret is left out", err)
+		return "missing", close, nil
 	case err != nil:
 		return "missing", close, explainSecret(err)
 	}
