@@ -24,6 +24,10 @@ type About struct {
 	Generation string // the active one; or ""
 	Part       bool   // of a change that has an older one
 	Aside      bool   // for itself alone: going back to before it or an earlier run does not give back what is in it
+
+	// Ours are the SHA-256 of files that hold a secret and that are made anew whenever they
+	// are wanted, by path: such a file is not kept as long as it is just that.
+	Ours map[string]string
 }
 
 // Backup is one that is being made. It counts only when it is sealed, and nothing

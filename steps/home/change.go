@@ -62,6 +62,14 @@ func (c *Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	}
 	rec.Runs, rec.Wanted = append(rec.Runs, b.Run()), job.Wanted
 	rec.Unfolds = append(rec.Unfolds, unfolds(job.Items)...)
+	for _, i := range job.Items {
+		if i.Claim.Secret && i.Claim.SHA256 != "" {
+			if rec.Ours == nil {
+				rec.Ours = map[string]string{}
+			}
+			rec.Ours[i.Path] = i.Claim.SHA256
+		}
+	}
 	if err := c.write(h, rec); err != nil {
 		return bootstrap.Hint(err, "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
