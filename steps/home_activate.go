@@ -122,7 +122,10 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },
 		Undo:     undo,
 	}
-	_, cut, err := s.changer().CutShort(h)
+	unfinished, cut, err := s.changer().CutShort(h)
+	if err == nil {
+		job.Dropped, err = s.droppedPaths(h, g, unfinished)
+	}
 	if err == nil && !cut && !p.toActivate(h) {
 		job.Try, job.Activate = nil, nil
 	}

@@ -74,6 +74,25 @@ func (s homeActivate) dropped(v host.View, g generation, unfinished string) (out
 	return out, nil
 }
 
+// droppedPaths are those of dropped that g has not.
+func (s homeActivate) droppedPaths(v host.View, g generation, unfinished string) (paths []string, err error) {
+	mine, err := g.claims(v)
+	if err != nil {
+		return nil, err
+	}
+	old, err := s.dropped(v, g, unfinished)
+	stays := map[string]bool{}
+	for _, c := range mine {
+		stays[c.Path] = true
+	}
+	for _, c := range old {
+		if !stays[c.Path] {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths, err
+}
+
 // actions says in a plan what a preview says.
 func (s homeActivate) actions(v host.View, items []home.Item) (change bootstrap.Change) {
 	full := map[string]bool{} // directories that something comes into

@@ -218,6 +218,30 @@ func TestAChangeAndItsRestoreAreTheIdentity(t *testing.T) {
 	})
 }
 
+func TestHomeManagerReachesNothingByALinkThatIsNewWhereItDropsAFile(t *testing.T) {
+	w, c := newWorld(t, 1)
+	for _, err := range []error{os.Mkdir(filepath.Join(w.dir, "mine"), 0o755), os.Symlink(newFiles+"elsewhere", filepath.Join(w.dir, "mine/a"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(w.dir, "new")
+	err := c.Do(t.Context(), &host.Real{}, Job{
+		Items:   []Item{{Path: "new", Verb: Create, Claim: Claim{Path: "new", Owner: Chezmoi, Kind: Link, Target: "mine"}}},
+		Dropped: []string{"new/a", "gone/a"},
+		Chezmoi: func(context.Context) error { return os.Symlink("mine", link) },
+		Activate: func(context.Context) error {
+			if _, err := os.Lstat(link + "/a"); err == nil {
+				return errors.New("home-manager would remove it")
+			}
+			return nil
+		},
+	})
+	if target, _ := os.Readlink(link); err != nil || target != "mine" || !isManaged(&host.Real{}, link+"/a") {
+		t.Errorf("%v\n%s", err, describe(look(t, w.dir)))
+	}
+}
+
 func TestASecretThatAFailedChangeBroughtIsKeptNowhere(t *testing.T) {
 	for left, kept := range map[string]bool{"hush": false, "hush, and edited since": true} {
 		w, c := newWorld(t, 1)
