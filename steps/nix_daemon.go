@@ -2,7 +2,9 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -163,7 +165,7 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	if err != nil && !enabled(h, socketUnit, "sockets.target") {
 		// Most often nothing is in the way: one command, which also reloads.
 		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
-			if _, err := h.Daemon(ctx, nixSocket); err == nil {
+			if s.answers(ctx, h) {
 				return nil
 			}
 		}
@@ -181,5 +183,16 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
 		}
 	}
+	s.answers(ctx, h) // if it does not, Plan says so
 	return nil
+}
+
+// answers reports whether the daemon answers, which it may do late on a slow host, the first time.
+func (nixDaemon) answers(ctx context.Context, v host.View) bool {
+	for range 20 {
+		if _, err := v.Daemon(ctx, nixSocket); !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
+			return err == nil
+		}
+	}
+	return false
 }
