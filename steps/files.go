@@ -1,7 +1,6 @@
 package steps
 
 import (
-	"io/fs"
 	"syscall"
 
 	"movein/bootstrap/host"
@@ -31,10 +30,13 @@ func readText(v host.Files, name string) string {
 
 // isLink reports whether name is a symlink, and where to.
 func isLink(v host.Files, name string) (target string, ok bool) {
-	info, err := v.Lstat(name)
-	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return "", false
-	}
-	target, err = v.Readlink(name)
+	target, err := v.Readlink(name)
 	return target, err == nil
+}
+
+// once is what look says of key, found out once as long as nothing is changed.
+func once[T any](v host.Onlooker, key string, look func() (T, error)) (T, error) {
+	what, err := v.Once(key, func() (any, error) { return look() })
+	t, _ := what.(T)
+	return t, err
 }

@@ -25,6 +25,19 @@ func (homeActivate) Info() bootstrap.Info {
 	return bootstrap.Info{Name: "home-activate", Title: "Home", Needs: []string{"home-build", "chezmoi-fetch"}, Exclusive: "nix-store"}
 }
 
+// Look looks ahead at what Plan looks at if there is nothing to do.
+func (s homeActivate) Look(ctx context.Context, v host.View) {
+	var err error
+	if s.c, err = s.c.withRepo(v); err != nil {
+		return
+	}
+	g := generation{s.c, readBuilt(v, s.c).Out}
+	z, asked := newChezmoi(v, s.f, s.c, g.out)
+	if !s.c.Refresh && exists(v, g.out) && (!asked || z.unchanged(v, s.dotfilesKey(g))) {
+		s.compare(ctx, v, g, "", nil) //nolint:errcheck // Plan tells
+	}
+}
+
 func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	var err error
 	if s.c, err = s.c.withRepo(v); err != nil {

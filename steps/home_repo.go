@@ -32,6 +32,13 @@ func (s homeRepo) repo() repo {
 		updated: func(ctx context.Context, v host.View) bool { return updatedHere(ctx, v, s.c) }}
 }
 
+// Ask asks the remote ahead of Plan.
+func (s homeRepo) Ask(ctx context.Context, v host.View) {
+	if _, clone := s.c.HomeDir(); clone {
+		s.repo().ask(ctx, v)
+	}
+}
+
 func (s homeRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	dir, clone := s.c.HomeDir()
 	if readUpdate(v, s.c).Trying {
@@ -160,6 +167,13 @@ func (dotfilesRepo) Info() bootstrap.Info {
 func (s dotfilesRepo) repo() repo {
 	dir, _ := s.c.DotfilesDir()
 	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, record: clonesRecord(s.c)}
+}
+
+// Ask asks the remote ahead of Plan.
+func (s dotfilesRepo) Ask(ctx context.Context, v host.View) {
+	if _, clone := s.c.DotfilesDir(); clone && s.c.Dotfiles != "" && s.c.Dotfiles != "none" {
+		s.repo().ask(ctx, v)
+	}
 }
 
 func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {

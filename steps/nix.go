@@ -92,6 +92,11 @@ var (
 // detectNix finds out whose Nix the host has, by the decision table in
 // ARCHITECTURE.md. It runs a program only for a Nix outside of the store.
 func detectNix(ctx context.Context, v host.View, f distro.Facts, c Config) nixState {
+	s, _ := once(v, "nix "+c.Home, func() (nixState, error) { return lookForNix(ctx, v, f, c), ctx.Err() }) //nolint:errcheck // only kept if it was not cut short
+	return s
+}
+
+func lookForNix(ctx context.Context, v host.View, f distro.Facts, c Config) nixState {
 	s := nixState{Receipt: readReceipt(v), Kind: nixNone}
 	s.Bin, s.Path, s.Version = findNix(v)
 	if s.Bin != "" && s.Version == "" {

@@ -1,11 +1,13 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,6 +40,18 @@ func (r repo) shown() string {
 }
 
 func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch} }
+
+// ask asks the remote what plan is going to ask, as far as HEAD alone tells what that
+// is: its answer takes longer than to look at the clone.
+func (r repo) ask(ctx context.Context, v host.View) {
+	remote := r.remote()
+	branch, ok := strings.CutPrefix(strings.TrimSpace(readText(v, filepath.Join(r.dir, ".git/HEAD"))), "ref: refs/heads/")
+	if r.offline || !ok {
+		return
+	}
+	remote.Branch = cmp.Or(remote.Branch, branch)
+	v.Tip(ctx, remote) //nolint:errcheck // plan gets the same
+}
 
 // what is to be done with a clone
 type repoPlan struct {

@@ -70,7 +70,7 @@ func (s verify) failing(ctx context.Context, v host.View) (out []failing) {
 		err = fmt.Errorf("the profile leads to %q, not to %q", active, b.Out)
 	}
 	add("generation active", err, "run: movein apply --only home-activate")
-	add("home links live", s.links(v, g), "run: movein apply --only home-activate")
+	add("home links live", s.links(ctx, v, g), "run: movein apply --only home-activate")
 	add("Nix answers", s.nix(ctx, v), "look with: movein doctor")
 	add("user units", s.units(ctx, v, g), "look with: systemctl --user status, journalctl --user --boot")
 	for _, check := range s.c.Verify {
@@ -81,19 +81,24 @@ func (s verify) failing(ctx context.Context, v host.View) (out []failing) {
 }
 
 // links finds links of the home that lead nowhere.
-func (s verify) links(v host.View, g generation) error {
+func (s verify) links(ctx context.Context, v host.View, g generation) error {
 	leaves, err := g.leaves(v)
 	if err != nil {
 		return err
 	}
+	c, err := homeActivate(s).compare(ctx, v, g, "", nil)
+	right := err == nil && len(c.items) == 0 && len(c.suppressed) == 0 // all lead to the generation's files
 	var dead []string
 	for _, l := range leaves {
+		if right && l.file {
+			continue
+		}
 		name := s.c.Home + "/" + l.rel
 		target, ok := isLink(v, name)
 		if !ok && !exists(v, name) {
 			continue // home-activate makes it
 		}
-		if info, err := v.Lstat(l.target); target == l.target && err == nil && info.Mode().IsRegular() {
+		if target == l.target && l.file {
 			continue // as most are, and there is no need to open it
 		}
 		if _, err := v.ReadHead(name, 0); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // claims are the generation's files as what home-manager wants of the home.
-func (g generation) claims(v host.Files) ([]home.Claim, error) {
+func (g generation) claims(v host.View) ([]home.Claim, error) {
 	leaves, err := g.leaves(v)
 	if err != nil {
 		return nil, fmt.Errorf("reading the generation: %w", err)

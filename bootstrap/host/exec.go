@@ -37,7 +37,9 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	if c.TTY {
 		cmd.Stdin = os.Stdin
 	}
+	r.Sight.ran()
 	err = cmd.Run()
+	r.Sight.ran()
 	diag.flush()
 	res := Result{Stdout: out.Bytes(), Stderr: diag.buf, Code: -1}
 	if cmd.ProcessState != nil {

@@ -21,6 +21,7 @@ type View interface {
 	Repos
 	Store
 	Memory
+	Onlooker
 	Teller
 	Looker
 }
@@ -45,6 +46,12 @@ type Files interface {
 	Lstat(name string) (fs.FileInfo, error)
 	Readlink(name string) (string, error)
 	ReadDir(name string) ([]fs.DirEntry, error)
+	// List is ReadDir with the metadata of each, not followed, as it was when it was
+	// first asked for since a program ran or something was changed.
+	List(name string) ([]fs.FileInfo, error)
+	// Lstats is Lstat of each of the names, which are below dir; nil for one that cannot be
+	// looked at.
+	Lstats(dir string, names []string) []fs.FileInfo
 	// Free is how many bytes an unprivileged user can still write to the file
 	// system that name, or its nearest existing parent, is on.
 	Free(name string) (int64, error)
@@ -97,6 +104,12 @@ type Store interface {
 type Memory interface {
 	Recall(key string) []byte
 	Remember(key string, data []byte)
+}
+
+// Onlooker keeps what was found out by looking, for as long as nothing is changed.
+type Onlooker interface {
+	// Once returns what look says of key; who asks again gets the same. Errors are not kept.
+	Once(key string, look func() (any, error)) (any, error)
 }
 
 // Teller tells people what happens on the way. The same text is told once a step.

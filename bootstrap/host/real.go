@@ -91,6 +91,9 @@ func (r Real) Readlink(name string) (string, error) { return os.Readlink(r.path(
 // ReadDir implements Files.
 func (r Real) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(r.full(name)) }
 
+// List implements Files.
+func (r Real) List(name string) ([]fs.FileInfo, error) { return r.Sight.list(r.full(name)) }
+
 // Now implements Clock.
 func (Real) Now() time.Time { return time.Now() }
 
@@ -229,6 +232,9 @@ func (r Real) Remember(key string, data []byte) {
 	r.WriteFile(filepath.Join(r.Cache, key), data, 0o600) //nolint:errcheck // what is lost is only time
 }
 
+// Once implements Onlooker.
+func (r Real) Once(key string, with func() (any, error)) (any, error) { return look(r.Sight, "once "+key, with) }
+
 // Free implements Files.
 func (r Real) Free(name string) (int64, error) {
 	var st unix.Statfs_t
@@ -292,7 +298,7 @@ func (r Real) Tip(ctx context.Context, remote Remote) (Tip, error) {
 // Repo implements Repos.
 func (r Real) Repo(ctx context.Context, dir string) (Repo, error) {
 	dir = r.full(dir)
-	return look(r.Sight, "repo "+dir, func() (Repo, error) { return RepoState(ctx, dir) })
+	return look(r.Sight, "repo "+dir, func() (Repo, error) { return r.Sight.repoState(ctx, dir) })
 }
 
 // Clone implements Cloner.

@@ -12,6 +12,12 @@ import (
 	"movein/bootstrap/host"
 )
 
+// leads reports whether target is where the wanted link leads.
+func (c Claim) leads(target string) bool {
+	clean := filepath.Clean(target)
+	return target == c.Target || clean == c.Target || c.Alias != "" && clean == c.Alias
+}
+
 // link compares what is there with a link that is wanted.
 func (p *preview) link(c Claim, info fs.FileInfo) error {
 	switch {
@@ -20,7 +26,7 @@ func (p *preview) link(c Claim, info fs.FileInfo) error {
 		if err != nil {
 			return err
 		}
-		if clean := filepath.Clean(target); target == c.Target || clean == c.Target || c.Alias != "" && clean == c.Alias {
+		if c.leads(target) {
 			return nil
 		}
 		if p.own(c, info, digest([]byte(target))) || c.Owner == HomeManager && managedLink.MatchString(target) {

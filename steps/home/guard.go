@@ -67,7 +67,7 @@ func Settle(claims []Claim, ownership map[string]Owner) (kept, suppressed []Clai
 			solid[c.Path] = true
 		}
 	}
-	exact := map[string]Owner{}
+	exact, kept := map[string]Owner{}, make([]Claim, 0, len(claims))
 	for _, c := range claims {
 		if c.Kind == Dir && c.Exact {
 			exact[c.Path] = c.Owner

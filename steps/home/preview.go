@@ -41,7 +41,8 @@ func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
 			p.below[dir] = true
 		}
 	}
-	claims := slices.SortedFunc(slices.Values(w.Claims), func(a, b Claim) int { return cmp.Compare(a.Path, b.Path) })
+	claims := slices.Clone(w.Claims)
+	slices.SortFunc(claims, func(a, b Claim) int { return cmp.Compare(a.Path, b.Path) })
 	for _, c := range claims {
 		if err := p.claim(c); err != nil {
 			return nil, fmt.Errorf("looking at %q: %w", filepath.Join(w.Home, c.Path), err)
@@ -73,7 +74,7 @@ const (
 	missing                   // it is not, or will not be when what is in its way is gone
 )
 
-func (p *preview) name(path string) string { return filepath.Join(p.w.Home, path) }
+func (p *preview) name(path string) string { return p.w.Home + "/" + path }
 
 func (p *preview) add(verb Verb, was string, c Claim) {
 	p.items = append(p.items, Item{Path: p.through(c.Path), Verb: verb, Was: was, Claim: c})
@@ -119,6 +120,11 @@ func (p *preview) claim(c Claim) error {
 	}
 	if state == missing {
 		return p.create(c)
+	}
+	if c.Kind == Link { // first what is true of most
+		if target, err := p.v.Readlink(p.name(c.Path)); err == nil && c.leads(target) {
+			return nil
+		}
 	}
 	info, err := p.v.Lstat(p.name(c.Path))
 	if errors.Is(err, fs.ErrNotExist) {

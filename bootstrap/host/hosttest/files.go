@@ -58,6 +58,32 @@ func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	return h.real.ReadDir(name)
 }
 
+// List implements host.Files, by ReadDir and Lstat.
+func (h *Host) List(name string) ([]fs.FileInfo, error) {
+	entries, err := h.ReadDir(name)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]fs.FileInfo, len(entries))
+	for i, e := range entries {
+		if list[i], err = h.Lstat(path.Join(name, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Lstats implements host.Files, by Lstat.
+func (h *Host) Lstats(dir string, names []string) []fs.FileInfo {
+	out := make([]fs.FileInfo, len(names))
+	for i, name := range names {
+		if info, err := h.Lstat(path.Join(dir, name)); err == nil {
+			out[i] = info
+		}
+	}
+	return out
+}
+
 // Free implements host.Files.
 func (h *Host) Free(string) (int64, error) { return h.Space, nil }
 
