@@ -109,7 +109,9 @@ func TestPreviewSaysWhatIsThereAndWhatBecomesOfIt(t *testing.T) {
 		{"directories that are not", []string{"a/b/f -> " + oldFiles + "f", "a/mine x"}, nil, []Claim{{Path: "a/b/f", Target: oldFiles + "f"}}, "delete a/b, delete a/b/f"},
 		{"what was put in the place of a dropped link", []string{"f mine"}, nil, []Claim{{Path: "f", Target: oldFiles + "f"}}, ""},
 		{"a dropped link below a link to itself", []string{"a -> a"}, []Claim{{Path: "a/g", Kind: Absent}}, []Claim{{Path: "a/f"}}, ""},
-		{"a dropped link below a folded directory", []string{"dot/f -> " + oldFiles + "a/f", "a -> dot"}, nil, []Claim{{Path: "a/f", Target: oldFiles + "a/f"}}, ""},
+		{"a dropped link below a folded directory", []string{"dot/f -> " + oldFiles + "a/f", "a -> dot"}, nil, []Claim{{Path: "a/f", Target: oldFiles + "a/f"}}, "delete dot/f"},
+		{"a dropped link in a directory that is unfolded", []string{"dot/f -> " + oldFiles + "a/f", "a -> dot"}, []Claim{hm("a/g")},
+			[]Claim{{Path: "a/f", Target: oldFiles + "a/f"}}, "replace a (folded parent directory), create a/f -> ../dot/f, create a/g"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()

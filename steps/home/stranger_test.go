@@ -127,6 +127,24 @@ func TestWhatChezmoiWantsToBeGoneIsGoneBeforeItComes(t *testing.T) {
 	}
 }
 
+// home-manager would remove it, and then fail to remove the link as an empty directory.
+func TestWhatIsDroppedBelowALinkIsGoneBeforeTheActivation(t *testing.T) {
+	dir, c := plantedHome(t, "dot/f -> "+oldFiles+"a/f", "a -> dot")
+	items, err := Preview(t.Context(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Dropped: []Claim{{Path: "a/f", Owner: HomeManager, Target: oldFiles + "a/f"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Do(t.Context(), host.Real{}, Job{Items: items, Activate: func(context.Context) error {
+		if _, err := os.Lstat(dir + "/dot/f"); err == nil {
+			t.Error("it is still there")
+		}
+		return errors.New("broken")
+	}})
+	if target, _ := os.Readlink(dir + "/dot/f"); err == nil || target != oldFiles+"a/f" {
+		t.Errorf("%v; the link leads to %q", err, target)
+	}
+}
+
 // It may be somebody else's after all.
 func TestTemporaryFilesAreKeptBeforeTheyAreRemoved(t *testing.T) {
 	dir, c := plantedHome(t, "plan mine")
