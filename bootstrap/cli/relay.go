@@ -118,7 +118,7 @@ func writeLine(w io.Writer, v any) error {
 func (s *session) openHelped(ctx context.Context, o vaultOrders, in *bufio.Reader, out io.Writer) (lock func(), err error) {
 	s.secrets = secrecy{vault: o.Vault, sha256: o.SHA256, keyFile: o.KeyFile, noPassword: o.NoPassword, file: o.File, command: o.Command, acceptNew: s.secrets.acceptNew}
 	s.wanted = o.Wanted
-	defer func() { s.other = nil }() // from here on the pipe is the steps'
+	defer func() { s.other, s.tells = nil, nil }() // from here on the pipe is the steps'
 	s.other = func(_ context.Context, prompt string) (pw kdbx.Secret, there bool, err error) {
 		if err := writeLine(out, said{Ask: &prompt}); err != nil {
 			return pw, false, err
