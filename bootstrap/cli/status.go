@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -24,8 +25,9 @@ type status struct {
 	System string `json:"system"`
 	steps.Managed
 	steps.Cut
-	Drift  []bootstrap.Event `json:"drift"` // steps that would change something, or cannot tell
-	InSync bool              `json:"in_sync"`
+	Keyring *keyringState     `json:"keyring,omitempty"` // who has org.freedesktop.secrets on the user's bus
+	Drift   []bootstrap.Event `json:"drift"`             // steps that would change something, or cannot tell
+	InSync  bool              `json:"in_sync"`
 }
 
 func newStatus(io IO) *cobra.Command {
@@ -66,6 +68,7 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 			}
 		}
 	}
+	st.Keyring = s.keyringState(cmd.Context())
 	st.Repo = login.ReplaceAllString(st.Repo, "$1")
 	st.InSync = len(st.Drift) == 0 && st.Generation != ""
 	if s.opt.json {
@@ -111,6 +114,7 @@ func (s *session) printStatus(st status) {
 		row("Generation", "none")
 	}
 	row("Nix", strings.TrimSpace(st.Nix+" ("+st.NixKind+")"))
+	row("Keyring", st.Keyring.String())
 	s.printCut(st.Cut)
 	if len(st.Drift) == 0 {
 		row("Drift", "none")
@@ -199,7 +203,7 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 		signs = map[steps.Verdict]string{steps.Good: "✓", steps.Warning: "!", steps.Bad: "✗", steps.Info: "·"}
 	}
 	bad := false
-	for f := range steps.Examine(ctx, s.view, s.facts, s.config) {
+	for f := range s.examine(ctx) {
 		bad = bad || f.Verdict == steps.Bad
 		if s.opt.json {
 			for _, text := range []*string{&f.What, &f.Why, &f.Mend} {
@@ -216,6 +220,18 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 		return exitStatus(bootstrap.ExitFailed)
 	}
 	return nil
+}
+
+// examine is all that the doctor looks at.
+func (s *session) examine(ctx context.Context) iter.Seq[steps.Finding] {
+	return func(yield func(steps.Finding) bool) {
+		for f := range steps.Examine(ctx, s.view, s.facts, s.config) {
+			if !yield(f) {
+				return
+			}
+		}
+		yield(s.keyringFinding(ctx))
+	}
 }
 
 // printFinding prints what the doctor found, in a terminal's width or 80 columns.
