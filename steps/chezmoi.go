@@ -96,7 +96,7 @@ func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args 
 	cmd := z.cmd(append(args, "--dry-run")...)
 	if fresh != nil {
 		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format, "--persistent-state", z.state())
-		cmd.FD3 = fresh.data
+		cmd.File = fresh.data
 	}
 	return z.query(ctx, v, cmd)
 }
@@ -157,7 +157,7 @@ func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig
 	cmd := z.cmd("dump-config", "--format=json", "--dry-run")
 	if fresh != nil {
 		cmd.Args = append(cmd.Args, "--config", "/dev/fd/3", "--config-format", fresh.format)
-		cmd.FD3 = fresh.data
+		cmd.File = fresh.data
 	}
 	out, err := z.query(ctx, v, cmd)
 	if err != nil {

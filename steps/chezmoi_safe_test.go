@@ -33,10 +33,11 @@ func TestChezmoiDoesNotWaitForEver(t *testing.T) {
 			t.Errorf("%s: %v", source, err)
 		}
 	}
-	for source, dir := range map[string]string{"modify_a": "a", "d/create_dot_a": "d/.a"} {
+	for source, mine := range map[string]string{"modify_a": "a/", "d/create_dot_a": "d/.a/", "e/f/g/create_a": "e/f"} {
 		d := newRealDots(t, files{source: "#!/bin/sh\necho"})
-		d.put(d.home(dir)+"/mine", "1")
-		if _, err := d.z.look(context.Background(), d.h); bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(err.Error(), d.home(dir)) {
+		d.put(d.home(mine), "1")
+		_, err := d.z.look(context.Background(), d.h)
+		if want := d.home(strings.TrimSuffix(mine, "/")) + " is in the way"; bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", source, err)
 		}
 	}

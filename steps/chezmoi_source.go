@@ -1,13 +1,13 @@
 package steps
 
 import (
-	"io/fs"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/steps/home"
 )
 
 // sourced is what the name of a file or directory of the source says of its target.
@@ -67,7 +67,7 @@ func readSourceName(path string) sourced {
 
 // blocked refuses what chezmoi would wait for for ever, read without an end, or cannot
 // read: a pipe, device or directory where it reads a file of the home to know what
-// that is to be.
+// that is to be, or something else than directories on the way there.
 func (z chezmoi) blocked(v host.Files, files []string) error {
 	root := z.root(v)
 	for _, file := range files {
@@ -75,20 +75,30 @@ func (z chezmoi) blocked(v host.Files, files []string) error {
 		if err != nil || !filepath.IsLocal(rel) || !readSourceName(file).opens {
 			continue
 		}
-		name := filepath.Join(z.c.Home, targetPath(rel))
-		if !waits(v, name) {
-			continue
+		if name := inReadersWay(v, z.c.Home, targetPath(rel)); name != "" {
+			return bootstrap.Hint(bootstrap.Refuse("%s is in the way: %s has chezmoi read a file there", home.Shown(name), home.Shown(file)), "move it away and run the same command again")
 		}
-		return bootstrap.Hint(bootstrap.Refuse("%s is a pipe, device or directory, and %s has chezmoi read it", name, file), "move it away and run the same command again")
 	}
 	return nil
 }
 
-// waits reports whether who reads name as a file may wait for ever, or fails.
-func waits(v host.Files, name string) bool {
-	name = endOf(v, name)
-	info, err := v.Lstat(name)
-	return err == nil && name != "/dev/null" && info.Mode()&(fs.ModeNamedPipe|fs.ModeDevice|fs.ModeDir) != 0
+// inReadersWay is what keeps the file at path below dir from being read; "" if
+// nothing does, or nothing is there.
+func inReadersWay(v host.Files, dir, path string) string {
+	name := dir
+	for part, more := "", true; more; {
+		part, path, more = strings.Cut(path, "/")
+		name = filepath.Join(name, part)
+		end := endOf(v, name)
+		info, err := v.Lstat(end)
+		switch {
+		case err != nil:
+			return ""
+		case more && !info.IsDir(), !more && end != "/dev/null" && !info.Mode().IsRegular():
+			return name
+		}
+	}
+	return ""
 }
 
 // targetPath is where in the home a path of the source state belongs.

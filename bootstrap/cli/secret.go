@@ -83,6 +83,9 @@ func (s *session) secretGet(cmd *cobra.Command, args []string, newline bool) err
 	return err
 }
 
+// errNotAsked says that a value could only be had by asking somebody.
+var errNotAsked = errors.New("nobody was asked to open the vault")
+
 // mine refuses to do something with another user's secrets: root must not open what that
 // user may lead elsewhere.
 func (s *session) mine(what string) error {
@@ -92,9 +95,6 @@ func (s *session) mine(what string) error {
 	err := bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the secrets are those of %s", s.config.User))
 	return bootstrap.Hint(err, "run it as that user: sudo -u %s -H movein secret %s", s.config.User, what)
 }
-
-// errNotAsked says that a value could only be had by asking somebody.
-var errNotAsked = errors.New("nobody was asked to open the vault")
 
 // resolve is the value that an entry of the map stands for: of the vault, if a run has that
 // open now; else the Secret Service's, if that has it and is open; else the vault's, for

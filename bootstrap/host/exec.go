@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // grace is how long a command has to end after it was interrupted.
@@ -37,7 +39,15 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	if c.TTY {
 		cmd.Stdin = os.Stdin
 	}
-	err = runWith(cmd, c.FD3)
+	if c.File != nil {
+		f, err := inMemory(c.File)
+		if err != nil {
+			return Result{Code: 127}, &CommandError{Args: c.Args, Code: 127, Err: err}
+		}
+		defer f.Close()
+		cmd.ExtraFiles = []*os.File{f}
+	}
+	err = cmd.Run()
 	diag.flush()
 	res := Result{Stdout: out.Bytes(), Stderr: diag.buf, Code: -1}
 	if cmd.ProcessState != nil {
@@ -55,26 +65,18 @@ func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
 	return res, nil
 }
 
-// runWith runs cmd, which finds data in /dev/fd/3 if there is any.
-func runWith(cmd *exec.Cmd, data []byte) error {
-	if data == nil {
-		return cmd.Run()
-	}
-	r, w, err := os.Pipe()
+// inMemory is an open file that has no name.
+func inMemory(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("movein", unix.MFD_CLOEXEC)
 	if err != nil {
-		return err
+		return nil, os.NewSyscallError("memfd_create", err)
 	}
-	cmd.ExtraFiles = []*os.File{r}
-	err = cmd.Start()
-	r.Close()
-	go func() { // ends when it is read, or when nobody is left to read it
-		w.Write(data) //nolint:errcheck // then the command says what it misses
-		w.Close()
-	}()
-	if err != nil {
-		return err
+	f := os.NewFile(uintptr(fd), "memory")
+	if _, err := f.WriteAt(data, 0); err != nil {
+		f.Close()
+		return nil, err
 	}
-	return cmd.Wait()
+	return f, nil
 }
 
 func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {

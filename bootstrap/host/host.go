@@ -229,7 +229,7 @@ type Cmd struct {
 	Path  []string // directories that the child looks for programs in before those of its PATH
 	Dir   string
 	Stdin []byte
-	FD3   []byte            // what it finds in /dev/fd/3; optional
+	File  []byte            // what it reads as /dev/fd/3, which is open if this is not nil
 	TTY   bool              // it asks on the terminal: leave it in the foreground process group
 	Lines func(line string) // called with each line the command writes to standard error; optional
 }

@@ -176,11 +176,12 @@ func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backu
 
 // clear takes away what is in the way, all of which is in the backup, and makes
 // directories of what was one link. A plain file in the way of chezmoi's stays:
-// what chezmoi makes of it may begin with what it is.
+// what chezmoi makes of it may begin with what it is. What chezmoi wants to be gone
+// goes here: it does not remove all that there may be.
 func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 	for _, i := range items {
 		plain := i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file"
-		if i.Verb == Replace && !plain {
+		if i.Verb == Replace && !plain || i.Verb == Delete && i.Claim.Kind == Absent {
 			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
 				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
 			}

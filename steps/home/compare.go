@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io/fs"
 	"path/filepath"
 	"syscall"
@@ -123,7 +122,7 @@ func (p *preview) stranger(c Claim, info fs.FileInfo) error {
 // is not deleted: it gets no link when that is unfolded.
 func (p *preview) absent(c Claim) error {
 	info, err := p.v.Lstat(p.name(c.Path))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if vacant(err) {
 		return nil
 	} else if err != nil {
 		return err

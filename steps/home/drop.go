@@ -20,7 +20,7 @@ func (p *preview) drop() error {
 			continue
 		}
 		target, err := p.v.Readlink(p.name(c.Path))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTDIR) {
+		if vacant(err) || errors.Is(err, syscall.EINVAL) {
 			continue
 		} else if err != nil {
 			return err
@@ -39,6 +39,12 @@ func (p *preview) drop() error {
 		}
 	}
 	return nil
+}
+
+// vacant reports whether an error says that there is nothing, nor can be before what
+// is in the way of its directories is gone.
+func vacant(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
 // goes reports whether path goes with a directory that has to be gone.

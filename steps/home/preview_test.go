@@ -108,6 +108,7 @@ func TestPreviewSaysWhatIsThereAndWhatBecomesOfIt(t *testing.T) {
 			[]Claim{{Path: "a/b/f", Target: oldFiles + "f"}, {Path: "a/c/g", Target: oldFiles + "g"}}, "delete a, delete a/b, delete a/b/f, delete a/c, delete a/c/g"},
 		{"directories that are not", []string{"a/b/f -> " + oldFiles + "f", "a/mine x"}, nil, []Claim{{Path: "a/b/f", Target: oldFiles + "f"}}, "delete a/b, delete a/b/f"},
 		{"what was put in the place of a dropped link", []string{"f mine"}, nil, []Claim{{Path: "f", Target: oldFiles + "f"}}, ""},
+		{"a dropped link below a link to itself", []string{"a -> a"}, []Claim{{Path: "a/g", Kind: Absent}}, []Claim{{Path: "a/f"}}, ""},
 		{"a dropped link below a folded directory", []string{"dot/f -> " + oldFiles + "a/f", "a -> dot"}, nil, []Claim{{Path: "a/f", Target: oldFiles + "a/f"}}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

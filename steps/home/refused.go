@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"syscall"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -30,7 +29,7 @@ func (c Changer) Refused(ctx context.Context, v host.View, items []Item) error {
 func unreadable(v host.View, name string) (string, error) {
 	info, err := v.Lstat(name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case vacant(err):
 		return "", nil
 	case err != nil:
 		return name, err

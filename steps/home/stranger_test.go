@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"movein/bootstrap"
@@ -101,6 +102,28 @@ func TestWhoWritesInPlaceDoesNotWriteIntoOtherNamesOfAFile(t *testing.T) {
 		if data, _ := os.ReadFile(filepath.Join(dir, name)); string(data) != want {
 			t.Errorf("%s: %q, want %q", name, data, want)
 		}
+	}
+}
+
+// chezmoi removes neither sockets nor what is in closed directories.
+func TestWhatChezmoiWantsToBeGoneIsGoneBeforeItComes(t *testing.T) {
+	dir, c := plantedHome(t, "d/closed/f mine", "g mine")
+	if err := errors.Join(syscall.Mknod(dir+"/s", syscall.S_IFSOCK|0o600, 0), os.Chmod(dir+"/d/closed", 0o500)); err != nil {
+		t.Fatal(err)
+	}
+	gone := func(path string) Claim { return Claim{Path: path, Owner: Chezmoi, Kind: Absent} }
+	err := c.Do(t.Context(), host.Real{}, Job{
+		Items: itemsFor(t, dir, gone("d"), gone("s"), gone("g")),
+		Chezmoi: func(context.Context) error {
+			left, err := filepath.Glob(dir + "/[a-z]")
+			if len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+			return err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
