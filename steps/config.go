@@ -44,8 +44,9 @@ type Config struct {
 
 	Secrets map[string]SecretEntry `json:"secrets,omitempty"` // the map: where they are, not what
 
-	RuntimeDir string `json:"-"` // movein's directory in memory, for this user alone; "": there is none
-	Shims      string `json:"-"` // directory with movein and keepassxc-cli for chezmoi, while the vault is open in this process
+	RuntimeDir string `json:"-"`                    // movein's directory in memory, for this user alone; "": there is none
+	VaultWith  string `json:"vault_with,omitempty"` // the step that brings the vault: HomeStep, DotfilesStep; "": it is here, or nowhere
+	Shims      string `json:"-"`                    // directory with movein and keepassxc-cli for chezmoi, while the vault is open in this process
 
 	Verify  []Check  `json:"verify,omitempty"`
 	Diff    bool     `json:"diff,omitempty"`  // a plan shows what changes in files

@@ -177,6 +177,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.view.Cache = rootCache
 		s.view = s.rootHost()
 	}
+	s.config.VaultWith, _ = s.comesWith()
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
 	return errors.Join(s.check(cmd), s.readToken())
 }

@@ -123,7 +123,7 @@ func (l *Logins) signers(ctx context.Context, server string, files []string, ask
 			return all, nil
 		}
 		keys, err := l.Keys(ctx, server, ask && len(all) == 0)
-		if err != nil {
+		if err != nil && (len(all) == 0 || !errors.Is(err, ErrNotYet)) {
 			return nil, err
 		}
 		for _, pem := range keys {
