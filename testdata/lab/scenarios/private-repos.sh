@@ -21,8 +21,8 @@ entry() {
 	entry Web session web session "${CANARY[session]}"
 	echo '</Group></Root></KeePassFile>'
 } >"$WORK/vault.xml"
-printf '%s\n%s\n' "${CANARY[master]}" "${CANARY[master]}" | keepassxc-cli import -q -p "$WORK/vault.xml" "$WORK/my.kdbx" >/dev/null 2>&1 ||
-	die "keepassxc-cli made no vault"
+printf '%s\n%s\n' "${CANARY[master]}" "${CANARY[master]}" | /usr/bin/keepassxc-cli import -q -p "$WORK/vault.xml" "$WORK/my.kdbx" 2>&1 ||
+	die "keepassxc-cli made no vault" # by its whole name: tests have movein's own in their PATH
 rm "$WORK/vault.xml"
 
 hm .config/plain
