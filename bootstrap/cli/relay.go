@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host/kdbx"
@@ -70,7 +71,7 @@ func isOpenFile(name string) bool {
 // is done with that. rest is what it says from then on.
 func (s *session) helpOpen(ctx context.Context, in io.Writer, out io.Reader, sink bootstrap.Sink) (rest io.Reader, err error) {
 	src := s.sources(cmp.Or(s.secrets.vault, "the vault"))
-	src.Command, src.Keyring = "", nil
+	src.Command, src.Keyring, src.Asking = "", nil, sync.OnceFunc(src.Asking)
 	if s.vaultFor.File != "" || s.vaultFor.Command != "" {
 		src.File, src.CredentialsDir = "", ""
 	}
