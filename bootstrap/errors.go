@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +17,9 @@ type Skip string
 
 func (s Skip) Error() string { return string(s) }
 
-// Reboot says that the rest of a step has to wait for a reboot, and why.
+// Reboot says that the rest of a step has to wait until the host was started anew
+// (booted, or under WSL shut down and opened again), and why. A step that says the
+// same again after that has failed. How to do it is its Hint.
 type Reboot string
 
 func (r Reboot) Error() string { return string(r) }
@@ -33,10 +36,19 @@ type hinted struct {
 
 func (h *hinted) Unwrap() error { return h.error }
 
+// ClockHint sets a clock that is wrong.
+const ClockHint = "sudo timedatectl set-ntp true, or under WSL: sudo hwclock -s"
+
 // HintOf returns the hint that err carries, or the one that its kind has; "" if there is neither.
 func HintOf(err error) string {
 	if h, ok := errors.AsType[*hinted](err); ok {
 		return h.hint
+	}
+	if host.IsExpired(err) {
+		return "look whether this host's clock is right (date): " + ClockHint
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "if a proxy answers with certificates of its own, name a file with all authorities: SSL_CERT_FILE=FILE NIX_SSL_CERT_FILE=FILE movein apply"
 	}
 	if _, ok := errors.AsType[*host.UnreachableError](err); ok {
 		return "check the address and the network, then run the same command again"

@@ -2,6 +2,7 @@ package bootstrap_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -85,6 +86,8 @@ func TestHintOf(t *testing.T) {
 		{"joined", errors.Join(boom, bootstrap.Hint(boom, "run: df")), "run: df"},
 		{"the outermost of two", bootstrap.Hint(fmt.Errorf("x: %w", bootstrap.Hint(boom, "inner")), "outer"), "outer"},
 		{"the first of two", errors.Join(bootstrap.Hint(boom, "first"), bootstrap.Hint(boom, "second")), "first"},
+		{"of a clock that is wrong", &host.UnreachableError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, "look whether this host's clock is right (date): " + bootstrap.ClockHint},
+		{"of a proxy's certificate", &host.UnreachableError{Err: x509.UnknownAuthorityError{}}, "if a proxy answers with certificates of its own, name a file with all authorities: SSL_CERT_FILE=FILE NIX_SSL_CERT_FILE=FILE movein apply"},
 		{"of a reboot", bootstrap.Hint(bootstrap.Reboot("a mount"), "systemctl reboot"), "systemctl reboot"},
 	}
 	for _, tc := range tests {

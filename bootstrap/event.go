@@ -60,6 +60,7 @@ type Summary struct {
 	DryRun         bool     `json:"dry_run,omitempty"`
 	Failed         []string `json:"failed"` // names of failed steps, [] if none
 	RebootRequired bool     `json:"reboot_required"`
+	Resumes        bool     `json:"resumes,omitempty"` // the run goes on by itself after the restart
 	ExitCode       int      `json:"exit_code"`
 	Error          string   `json:"error,omitempty"` // what ended a run outside of any step
 	Generation     string   `json:"generation"`      // store path of the active home generation; "" if none

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,10 +45,12 @@ func (l *Local) Do(ctx context.Context, s Step, dry bool, tell Sink) Event {
 		ctx, cancel = context.WithTimeoutCause(ctx, info.Timeout, fmt.Errorf("took longer than %s", info.Timeout))
 		defer cancel()
 	}
+	var before Record
 	if !dry { // a dry run needs no journal
-		if rec, waits := l.Journal.waits(h, info.Name); waits {
+		var waits bool
+		if before, waits = l.Journal.waits(h, info.Name); waits {
 			e := ev(Waiting)
-			e.Reason = rec.Reason
+			e.Reason, e.Hint = before.Reason, before.Hint
 			return e
 		}
 	}
@@ -64,14 +67,33 @@ func (l *Local) Do(ctx context.Context, s Step, dry bool, tell Sink) Event {
 		e.Change = change
 		if err = l.Journal.set(h, info.Name, Record{Status: Applying, Change: change}); err == nil {
 			tell(e)
-			err = applyAndCheck(ctx, s, h, change)
+			err = inVain(before, applyAndCheck(ctx, s, h, change))
 		}
 	}
 	e := l.final(ctx, ev(Changed), change, err)
-	if jerr := l.Journal.setUnlessDry(h, info.Name, Record{Status: e.Status, Change: e.Change, Reason: e.Reason}, dry); jerr != nil && e.Status != Failed {
+	if jerr := l.Journal.setUnlessDry(h, info.Name, recordOf(e), dry); jerr != nil && e.Status != Failed {
 		return l.final(ctx, ev(Changed), change, jerr)
 	}
 	return e
+}
+
+// inVain makes a failure of a Reboot that was asked for before, with the same
+// words, in another boot: so nobody reboots for ever.
+func inVain(before Record, err error) error {
+	if _, ok := errors.AsType[Reboot](err); !ok || before.Status != Waiting || before.BootID == "" || before.Reason != err.Error() {
+		return err
+	}
+	return Hint(Exit(ExitFailed, fmt.Errorf("this host was started anew since, and still: %s", err)), "%s",
+		cmp.Or(HintOf(err), "look at what the last start said: journalctl --boot"))
+}
+
+// recordOf is what the journal keeps of a step's last event.
+func recordOf(e Event) Record {
+	r := Record{Status: e.Status, Change: e.Change, Reason: e.Reason}
+	if e.Status == Waiting {
+		r.Hint = e.Hint
+	}
+	return r
 }
 
 // setUnlessDry is set, and nothing in a dry run.

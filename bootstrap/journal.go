@@ -37,6 +37,7 @@ type Record struct {
 	Change Change    `json:"change,omitempty"` // of the last run that changed anything; the first of it
 	More   int       `json:"more,omitempty"`   // actions of it that are not told
 	Reason string    `json:"reason,omitempty"`
+	Hint   string    `json:"hint,omitempty"`    // of a step that is Waiting
 	BootID string    `json:"boot_id,omitempty"` // the boot in which Waiting was said
 }
 

@@ -265,6 +265,22 @@ func TestResumeAfterReboot(t *testing.T) {
 	})
 }
 
+func TestAStepThatAsksForTheSameRebootAgainHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		for _, run := range []struct {
+			boot string
+			want bootstrap.Status
+		}{{"boot-1", bootstrap.Waiting}, {"boot-1", bootstrap.Waiting}, {"boot-2", bootstrap.Failed}, {"boot-2", bootstrap.Waiting}} {
+			l.boot(run.boot)
+			e := l.runOne("reboot")
+			if e.Status != run.want || e.Hint != "reboot" || !strings.HasSuffix(e.Reason, "a mount needs it") {
+				t.Errorf("in %s: %+v, want %s", run.boot, e, run.want)
+			}
+		}
+	})
+}
+
 func TestAHostWithoutBootIDDoesNotWaitForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
@@ -373,7 +389,7 @@ func TestJournalFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `{"version":1,"steps":{"a":{"status":"waiting","time":"2000-01-01T00:00:02Z",` +
-			`"change":[{"verb":"write","target":"/made-a","reason":"is missing"}],"reason":"a mount needs it","boot_id":"boot-1"}}}`
+			`"change":[{"verb":"write","target":"/made-a","reason":"is missing"}],"hint":"reboot","reason":"a mount needs it","hint":"reboot","boot_id":"boot-1"}}}`
 		var got, wanted any
 		if json.Unmarshal(data, &got) != nil || json.Unmarshal([]byte(want), &wanted) != nil {
 			t.Fatalf("no JSON: %s", data)

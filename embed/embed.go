@@ -1,5 +1,6 @@
-// Package embed holds the files that movein carries inside: the starter home,
-// the installer script and the digests of the Nix releases it may install.
+// Package embed holds the files that movein carries inside: the starter home, the
+// home repo and dotfiles to begin with, the Ansible collection, the installer script
+// and the digests of the Nix releases it may install.
 //
 // It only hands them out. Who writes them to a host decides where and with
 // which mode.
@@ -16,6 +17,9 @@ import (
 
 //go:embed starter
 var starter embed.FS
+
+//go:embed ansible
+var ansible embed.FS
 
 //go:embed install.sh
 var installScript []byte
@@ -35,19 +39,31 @@ const DefaultNix = "2.34.7"
 // hostname, and has one configuration, homeConfigurations."USER@HOSTNAME". And
 // its directory is to be named as a "path:" flake, since in a Git repository
 // Nix sees only tracked files. None of the files needs to be executable.
-func Starter() fs.FS {
-	files, err := fs.Sub(starter, "starter")
-	if err != nil {
-		panic("embed: " + err.Error()) // only for a malformed name
-	}
-	return files
-}
+func Starter() fs.FS { return below(starter, "starter") }
+
+// Ansible returns the files of the Ansible collection movein.home, without the
+// programs that it copies to hosts. None of the files needs to be executable.
+func Ansible() fs.FS { return below(ansible, "ansible") }
 
 // InstallScript returns install.sh, which downloads a release of movein,
 // checks it and runs it. The caller may change the bytes.
 func InstallScript() []byte {
 	return slices.Clone(installScript)
 }
+
+// Where releases of movein are, and the public key of minisign that they are signed
+// with, "" if there is none. Both are the linker's to set, when a release is built.
+var (
+	releases   = "https://movein.invalid/releases"
+	releaseKey string
+)
+
+// Releases is the address of movein's releases: below it are latest/download/FILE and
+// download/TAG/FILE.
+func Releases() string { return releases }
+
+// ReleaseKey is the public key of minisign that movein's releases are signed with; "": none.
+func ReleaseKey() string { return releaseKey }
 
 // Release is an official binary tarball of Nix, nix-VERSION-SYSTEM.tar.xz.
 type Release struct {

@@ -8,6 +8,8 @@
 #   MOVEIN_BIN_DIR    where to; default: /usr/local/bin as root, ~/.local/bin otherwise
 #   MOVEIN_BASE_URL   where releases are: BASE/latest/download/FILE, BASE/download/TAG/FILE
 #   MOVEIN_SHA256     the program's expected digest; default: as the release's SHA256SUMS says
+#   MOVEIN_MINISIGN_KEY
+#                     the public key that SHA256SUMS must be signed with; needs minisign
 #   MOVEIN_NO_RUN     if not empty: install only
 #
 # Everything is inside one brace group: a shell that gets only the beginning of this
@@ -17,6 +19,7 @@
 
   # The release fills in its own address.
   MOVEIN_BASE_URL=${MOVEIN_BASE_URL:-https://movein.invalid/releases}
+  MOVEIN_MINISIGN_KEY=${MOVEIN_MINISIGN_KEY:-}
 
   say() { printf 'movein-install: %s\n' "$*" >&2; }
   die() {
@@ -107,6 +110,15 @@
     [ "${#1}" -eq 64 ]
   }
 
+  # Looks whether $work/sums is signed with the key, if there is one.
+  check_signature() {
+    [ -n "$MOVEIN_MINISIGN_KEY" ] || return 0
+    have minisign || die "minisign is needed to check the signature, as MOVEIN_MINISIGN_KEY asks; or give MOVEIN_SHA256"
+    fetch "$url/SHA256SUMS.minisig" "$work/sums.minisig"
+    minisign -V -q -P "$MOVEIN_MINISIGN_KEY" -m "$work/sums" -x "$work/sums.minisig" >&2 ||
+      die "$url/SHA256SUMS is not signed with $MOVEIN_MINISIGN_KEY; nothing was installed"
+  }
+
   # Makes $bin the release's program, or leaves everything as it was.
   install_release() {
     have sha256sum || have shasum || have openssl ||
@@ -127,6 +139,7 @@
     want=${MOVEIN_SHA256:-}
     if [ -z "$want" ]; then
       fetch "$url/SHA256SUMS" "$work/sums"
+      check_signature
       want=$(listed "$work/sums" "$asset")
     fi
     is_digest "$want" || die "no usable digest of $asset in ${MOVEIN_SHA256:-$url/SHA256SUMS}"

@@ -102,14 +102,29 @@ func (s homeBuild) choose(ctx context.Context, v host.View, flake string) (strin
 	if err := json.Unmarshal(res.Stdout, &got); err != nil {
 		return "", fmt.Errorf("reading what nix eval says: %w", err)
 	}
+	v.Remember("configurations", []byte(strings.Join(got.Names, "\n")))
 	if got.Pick == "" {
 		return "", s.noneFits(names, got.Names, flake)
 	}
-	if got.User != "" && got.User != s.c.User || got.Home != "" && got.Home != s.c.Home {
+	if got.User != "" && got.User != s.c.User || got.Home != "" && unlinked(v, got.Home) != unlinked(v, s.c.Home) {
 		return "", bootstrap.Hint(bootstrap.Misconfigured("homeConfigurations.%s is for user %s with home %s, and this is user %s with home %s", quote(got.Pick), got.User, got.Home, s.c.User, s.c.Home),
 			"choose another with --configuration, or set home.username and home.homeDirectory; there are: %s", strings.Join(got.Names, ", "))
 	}
 	return got.Pick, nil
+}
+
+// unlinked is a home directory without the link /home, which on ostree hosts leads to /var/home.
+func unlinked(v host.Files, home string) string {
+	if to, ok := follow(v, home); ok {
+		return to
+	}
+	return home
+}
+
+// Configurations are the names that the home repo had when it was last evaluated; none if
+// that is not known. For completion: nothing is evaluated.
+func Configurations(v host.Memory) []string {
+	return strings.Fields(string(v.Recall("configurations")))
 }
 
 // noneFits lists what there is, nearest first.

@@ -25,12 +25,16 @@ type Config struct {
 	Branch        string              `json:"branch"`        // of the home repo; "": the remote's default
 	Configuration string              `json:"configuration"` // homeConfigurations attribute; "": found from user and host
 	Aliases       map[string][]string `json:"aliases,omitempty"`
-	OnDiverged    string              `json:"on_diverged"`         // "keep" or "stop"
-	OnModified    string              `json:"on_modified"`         // files of chezmoi's that were edited: "backup", "keep" or "stop"
-	Ownership     map[string]string   `json:"ownership,omitempty"` // path below the home: "home-manager", "chezmoi", or "through"
-	Refresh       bool                `json:"refresh,omitempty"`   // ask chezmoi even if nothing it depends on was touched
-	NoBuild       bool                `json:"no_build,omitempty"`  // a plan does not build the home to look into it
-	Offline       bool                `json:"offline"`             // ask no remote for news
+	OnDiverged    string              `json:"on_diverged"`           // "keep" or "stop"
+	OnModified    string              `json:"on_modified"`           // files of chezmoi's that were edited: "backup", "keep" or "stop"
+	Ownership     map[string]string   `json:"ownership,omitempty"`   // path below the home: "home-manager", "chezmoi", or "through"
+	Refresh       bool                `json:"refresh,omitempty"`     // ask chezmoi even if nothing it depends on was touched
+	NoBuild       bool                `json:"no_build,omitempty"`    // a plan does not build the home to look into it
+	Offline       bool                `json:"offline"`               // ask no remote for news
+	Proxies       []string            `json:"proxies,omitempty"`     // names of the variables with proxies that the caller has
+	GPUSetup      bool                `json:"gpu_setup,omitempty"`   // run the generation's setup of graphics drivers as root
+	NoRoot        bool                `json:"no_root,omitempty"`     // nothing is done as root
+	AllowBuild    bool                `json:"allow_build,omitempty"` // compile whatever it takes
 
 	NixVersion string `json:"nix_version"` // to install when there is none
 	NixSHA256  string `json:"nix_sha256"`  // of its release tarball; "": the pinned one
@@ -42,10 +46,14 @@ type Config struct {
 	ChezmoiURL     string         `json:"chezmoi_url"`       // a mirror's base URL, or a .tar.gz's
 	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
 
+	Reboot   bool              `json:"reboot,omitempty"`   // the host is restarted if a step waits for that
+	Settings map[string]string `json:"settings,omitempty"` // by name, as they were given, for the run that goes on then
+
 	Secrets map[string]SecretEntry `json:"secrets,omitempty"` // the map: where they are, not what
 
-	RuntimeDir string `json:"-"` // movein's directory in memory, for this user alone; "": there is none
-	Shims      string `json:"-"` // directory with movein and keepassxc-cli for chezmoi, while the vault is open in this process
+	RuntimeDir string `json:"-"`                    // movein's directory in memory, for this user alone; "": there is none
+	VaultWith  string `json:"vault_with,omitempty"` // the step that brings the vault: HomeStep, DotfilesStep; "": it is here, or nowhere
+	Shims      string `json:"-"`                    // directory with movein and keepassxc-cli for chezmoi, while the vault is open in this process
 
 	Verify  []Check  `json:"verify,omitempty"`
 	Diff    bool     `json:"diff,omitempty"`  // a plan shows what changes in files

@@ -47,7 +47,10 @@ type doctor struct {
 func Examine(ctx context.Context, v host.View, f distro.Facts, c Config) iter.Seq[Finding] {
 	d := doctor{v, f, c}
 	checks := []func(context.Context) Finding{
-		d.host, d.root, d.disk, d.memory, d.clock, d.sudo, d.nix, d.daemon, d.settings, d.repo, d.unseen, d.generation,
+		d.host, d.root, d.wsl, d.windows, d.disk, d.memory, d.clock, d.proxy, d.sudo, d.secure, d.login,
+		d.nix, d.daemon, d.settings, d.flakes, d.shell, d.caches, d.denials,
+		d.repo, d.unseen, d.inputs, d.configuration, d.generation, d.leftovers, d.profile,
+		d.session, d.bus, d.linger, d.gpu, d.browsers, d.locale,
 	}
 	return func(yield func(Finding) bool) {
 		for _, check := range checks {
@@ -77,13 +80,22 @@ func (d doctor) root(context.Context) Finding {
 	if !d.f.OSTree && !d.f.ReadOnlyRoot || exists(d.v, "/nix") {
 		return Finding{}
 	}
-	return Finding{"root", Bad, "the root file system is read-only and has no /nix", "Nix needs its store at /nix", "use an image that has an empty directory /nix"}
+	return Finding{"root", Bad, "the root file system is read-only and has no /nix", "Nix needs its store at /nix", "movein apply --only nix-mount"}
 }
 
-func (d doctor) disk(context.Context) Finding {
+func (d doctor) disk(ctx context.Context) Finding {
 	worst := Finding{Name: "disk", Verdict: Good}
 	var said []string
-	for _, dir := range []string{"/nix", d.c.Home} {
+	if nix := detectNix(ctx, d.v, d.f, d.c); nix.Version != "" && older(nix.Version, "2.30") { // it compiles there
+		if free, err := d.v.Free("/tmp"); err == nil && free < 1<<30 {
+			return Finding{"disk", Warning, "/tmp has " + size(free) + " free", "this Nix compiles there, and calls a full disk by other names", `sudo systemctl edit nix-daemon.service, with the lines "[Service]" and "Environment=TMPDIR=/var/tmp"`}
+		}
+	}
+	store := "/nix"
+	if needsMount(d.f) && mountedOn(d.v, store) == "" {
+		store = storeHome(d.v)
+	}
+	for _, dir := range []string{store, d.c.Home} {
 		free, err := d.v.Free(dir)
 		if err != nil {
 			return Finding{"disk", Warning, err.Error(), "", ""}
@@ -120,7 +132,7 @@ func (d doctor) clock(ctx context.Context) Finding {
 	}
 	const most = 5 * time.Minute
 	if off := before.Sub(server).Round(time.Second); off.Abs() > most {
-		return Finding{"clock", Bad, fmt.Sprintf("the clock is off by %s", off), "certificates and signatures are not believed on a clock that is wrong", "sudo timedatectl set-ntp true, or under WSL: sudo hwclock -s"}
+		return Finding{"clock", Bad, fmt.Sprintf("the clock is off by %s", off), "certificates and signatures are not believed on a clock that is wrong", bootstrap.ClockHint}
 	}
 	return Finding{"clock", Good, "agrees with the server's", "", ""}
 }
@@ -145,6 +157,9 @@ func (d doctor) nix(ctx context.Context) Finding {
 	found, err := diagnoseNix(ctx, d.v, d.f, d.c)
 	if err != nil {
 		return Finding{"nix", Bad, err.Error(), "", bootstrap.HintOf(err)}
+	}
+	if detectNix(ctx, d.v, d.f, d.c).Kind == nixRootless {
+		return Finding{"nix", Info, "a chroot store in ~/.local/share/nix/root: what it has is at /nix for its own commands only", "other programs, units and the desktop do not find it; without a daemon nothing is shared", "have an administrator run: sudo movein apply --user " + d.c.User}
 	}
 	if found.Kind == nixNone {
 		return Finding{"nix", Info, "not installed", "", "movein apply"}

@@ -22,7 +22,14 @@ func patient(t *testing.T) (*hosttest.Host, distro.Facts, Config) {
 	h.Lax = true
 	h.Put("/usr/bin/sudo", "!0755 x")
 	h.Put(nixConf, "a = b\n"+includeLine+" # a comment\n\n# another\ninclude x.conf\n")
+	h.Put(ownConf, ownConfText)
 	h.OnQuery("sudo -n true", hosttest.Says(""))
+	h.OnQuery("sudo -n sh -c", hosttest.Says(defaultProfile+"/bin/nix\n"))
+	h.OnQuery("env -i HOME=/home/ann USER=ann PATH=/usr/bin:/bin sh -lc", hosttest.Says(defaultProfile+"/bin/nix\n"))
+	if err := apply(t, h, session{testFacts(), testConfig()}); err != nil {
+		t.Fatal(err)
+	}
+	h.Forget()
 	h.Clock = func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 	h.OnServerTime = func(string) (time.Time, error) { return h.Now().Add(time.Minute), nil }
 	return h, testFacts(), testConfig()
@@ -60,7 +67,7 @@ func TestTheDoctorFindsEachBadCaseAndSaysWhatMendsIt(t *testing.T) {
 		verdict Verdict
 		words   []string // in what, why or mend
 	}{
-		{"a read-only root without /nix", func(h *host, f *distro.Facts, _ *Config) { f.ReadOnlyRoot = true; _ = h.Remove("/nix") }, "root", Bad, []string{"/nix", "image"}},
+		{"a read-only root without /nix", func(h *host, f *distro.Facts, _ *Config) { f.ReadOnlyRoot = true; _ = h.Remove("/nix") }, "root", Bad, []string{"/nix", "nix-mount"}},
 		{"little space", func(h *host, _ *distro.Facts, _ *Config) { h.Space = 1 << 30 }, "disk", Warning, []string{"1.0 GiB", "nix-collect-garbage"}},
 		{"little memory", func(_ *host, f *distro.Facts, _ *Config) { f.RAM = 1 << 30 }, "memory", Warning, []string{"1.0 GiB", "swap"}},
 		{"a clock that is fast", func(h *host, _ *distro.Facts, _ *Config) {

@@ -42,6 +42,8 @@ type File struct {
 	Refresh        *bool    `toml:"refresh"`
 	NoBuild        *bool    `toml:"no-build"`
 	Offline        *bool    `toml:"offline"`
+	GPUSetup       *bool    `toml:"gpu-setup"`
+	AllowBuild     *bool    `toml:"allow-build"`
 	JSON           *bool    `toml:"json"`
 	Verbose        *bool    `toml:"verbose"`
 	NoProgress     *bool    `toml:"no-progress"`

@@ -276,6 +276,9 @@ func (s homeBuild) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 // build chooses the configuration, builds it, and remembers what was built from what.
 func (s homeBuild) build(ctx context.Context, h host.Host) error {
 	flake := s.flake(ctx, h)
+	if err := s.lockFirst(ctx, h); err != nil {
+		return err
+	}
 	attribute, err := s.choose(ctx, h, flake)
 	if err != nil {
 		return err
@@ -287,6 +290,9 @@ func (s homeBuild) build(ctx context.Context, h host.Host) error {
 	what, err := installable(flake, attribute)
 	if err != nil {
 		return err
+	}
+	if err := s.afford(ctx, h, what); err != nil {
+		return s.explain(err, flake)
 	}
 	cmd := s.nixCmd(ctx, h, "build", "--json", "--out-link", s.root(), what)
 	cmd.Lines = func(line string) { h.Progress(0, 0, strings.TrimSpace(line)) }
@@ -380,6 +386,8 @@ func (s homeBuild) explain(err error, flake string) error {
 	switch text := cmd.Stderr; {
 	case strings.Contains(text, "is not tracked by Git"):
 		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "git -C %s add --all, then run the same command again", dir))
+	case strings.Contains(text, `program "git" failed`):
+		return bootstrap.Hint(err, "Nix wants to write a flake.lock in %s, which needs git: install it, or commit a flake.lock in the home repo", dir)
 	case strings.Contains(text, "cannot connect to socket"):
 		return bootstrap.Hint(err, "run the same command again, or look with: systemctl status nix-daemon.socket")
 	case strings.Contains(text, "unable to download"), strings.Contains(text, "Could not resolve host"), strings.Contains(text, "Couldn't resolve host"):

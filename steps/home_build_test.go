@@ -50,6 +50,7 @@ const buildFlake = "git+file:///home/ann/.config/home-manager?shallow=1"
 // building scripts an evaluation and a build that end well.
 func building(t *testing.T, h *hosttest.Host) *hosttest.Host {
 	h.OnQuery(defaultProfile+"/bin/nix eval --json "+buildFlake, foundJSON(t, found{Names: []string{attribute}, Pick: attribute, User: "ann", Home: "/home/ann"}))
+	h.OnQuery(defaultProfile+"/bin/nix build --dry-run", hosttest.Says(""))
 	h.On(defaultProfile+"/bin/nix build --json --out-link", func(c host.Cmd) (host.Result, error) {
 		root := buildStep().root()
 		want := []string{defaultProfile + "/bin/nix", "build", "--json", "--out-link", root, buildFlake + `#homeConfigurations."ann@desk".activationPackage`}

@@ -16,7 +16,7 @@ import (
 // try is a dry run of the activation, which changes nothing and finds most of what
 // can go wrong.
 func (s homeActivate) try(ctx context.Context, h host.Host, g generation) error {
-	if _, err := h.Run(ctx, s.script(g.out, "DRY_RUN=1")); err != nil {
+	if _, err := h.Run(ctx, s.script(h, g.out, "DRY_RUN=1")); err != nil {
 		return s.explain("trying the activation", err)
 	}
 	return nil
@@ -32,7 +32,7 @@ func (s homeActivate) activate(ctx context.Context, h host.Host, g generation) e
 	if err := s.setProfile(ctx, h, g.out); err != nil {
 		return err
 	}
-	if _, err := h.Run(ctx, s.script(g.out)); err != nil {
+	if _, err := h.Run(ctx, s.script(h, g.out)); err != nil {
 		return s.explain("activating the home", err)
 	}
 	return nil
@@ -56,8 +56,8 @@ func (s homeActivate) setProfile(ctx context.Context, h host.Host, out string) e
 	return nil
 }
 
-func (s homeActivate) script(out string, env ...string) host.Cmd {
-	return host.Cmd{Args: []string{out + "/activate", "--driver-version", "1"}, Env: env, Dir: s.c.Home}
+func (s homeActivate) script(v host.Files, out string, env ...string) host.Cmd {
+	return host.Cmd{Args: []string{out + "/activate", "--driver-version", "1"}, Env: append(env, s.c.bus(v)...), Dir: s.c.Home}
 }
 
 func (s homeActivate) explain(what string, err error) error {
@@ -74,7 +74,7 @@ func (s homeActivate) undo(ctx context.Context, h host.Host, old string, was map
 	if !activated || old == "" || !exists(h, old+"/activate") {
 		return nil
 	}
-	if _, err := h.Run(ctx, s.script(old)); err != nil {
+	if _, err := h.Run(ctx, s.script(h, old)); err != nil {
 		// Its files and its profile are as they were; the next run does the rest.
 		h.Warn("your files, profile and packages are as they were, but the generation that was active before could not be activated again, and its services may not run; try: %s --driver-version 1 (%v)", old+"/activate", err)
 	}

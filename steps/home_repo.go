@@ -22,8 +22,18 @@ type homeRepo struct {
 	c Config
 }
 
-func (homeRepo) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "home-repo", Title: "Home repo", Needs: []string{"preflight"}}
+// The steps that bring repositories.
+const (
+	HomeStep     = "home-repo"
+	DotfilesStep = "dotfiles-repo"
+)
+
+func (s homeRepo) Info() bootstrap.Info {
+	needs := []string{"preflight"}
+	if s.c.VaultWith == DotfilesStep { // who may see the home repo is in a vault that comes with the dotfiles
+		needs = append(needs, DotfilesStep)
+	}
+	return bootstrap.Info{Name: HomeStep, Title: "Home repo", Needs: needs}
 }
 
 func (s homeRepo) repo() repo {
@@ -153,8 +163,12 @@ func (s homeRepo) writeStarter(h host.Host) error {
 // dotfilesRepo clones the chezmoi source.
 type dotfilesRepo struct{ c Config }
 
-func (dotfilesRepo) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "dotfiles-repo", Title: "Dotfiles repo", Needs: []string{"home-repo"}}
+func (s dotfilesRepo) Info() bootstrap.Info {
+	needs := []string{HomeStep} // whose movein.toml may name it
+	if s.c.VaultWith == DotfilesStep {
+		needs = []string{"preflight"}
+	}
+	return bootstrap.Info{Name: DotfilesStep, Title: "Dotfiles repo", Needs: needs}
 }
 
 func (s dotfilesRepo) repo() repo {

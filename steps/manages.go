@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,7 +21,8 @@ type Managed struct {
 	Generation    string    `json:"generation"` // store path; "": none
 	Number        int       `json:"generation_number"`
 	Activated     time.Time `json:"activated,omitzero"`
-	Nix           string    `json:"nix"` // version
+	Locked        time.Time `json:"locked,omitzero"` // the newest of the flake's inputs
+	Nix           string    `json:"nix"`             // version
 	NixKind       string    `json:"nix_kind"`
 }
 
@@ -30,6 +32,7 @@ func Manages(ctx context.Context, v host.View, f distro.Facts, c Config) Managed
 	m := Managed{Repo: c.HomeRepo, Nix: nix.Version, NixKind: string(nix.Kind), Generation: c.activeGeneration(v)}
 	if c.HomeRepo != "" {
 		m.Dir, _ = c.HomeDir()
+		m.Locked = locked(v, m.Dir)
 		if state, err := v.Repo(ctx, m.Dir); err == nil {
 			m.Commit = state.Commit
 		}
@@ -42,6 +45,30 @@ func Manages(ctx context.Context, v host.View, f distro.Facts, c Config) Managed
 		}
 	}
 	return m
+}
+
+// locked is when the newest input was made that the flake's lock file has; zero if it has none.
+func locked(v host.Files, dir string) (newest time.Time) {
+	data, err := v.ReadFile(filepath.Join(dir, "flake.lock"))
+	if err != nil {
+		return newest
+	}
+	var lock struct {
+		Nodes map[string]struct {
+			Locked struct {
+				LastModified int64 `json:"lastModified"`
+			} `json:"locked"`
+		} `json:"nodes"`
+	}
+	if json.Unmarshal(data, &lock) != nil {
+		return newest
+	}
+	for _, node := range lock.Nodes {
+		if t := time.Unix(node.Locked.LastModified, 0).UTC(); node.Locked.LastModified > 0 && t.After(newest) {
+			newest = t
+		}
+	}
+	return newest
 }
 
 // generationNumber is N of home-manager-N-link.

@@ -117,7 +117,7 @@ func detectNix(ctx context.Context, v host.View, f distro.Facts, c Config) nixSt
 		s.Kind = nixOfficial
 	case hasStore && storeHasNix(v) != "":
 		s.Kind = nixBroken
-	case f.OSTree && (nonEmpty(v, "/var/lib/nix") || nonEmpty(v, "/var/nix") || nonEmpty(v, "/var/home/nix")):
+	case needsMount(f) && exists(v, storeHome(v)+"/store") && mountedOn(v, "/nix") == "":
 		s.Kind = nixUnmounted
 	case exists(v, filepath.Join(c.Home, ".local/share/nix/root/nix/store")):
 		s.Kind = nixRootless

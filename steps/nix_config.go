@@ -34,11 +34,27 @@ const ownConfText = ownMark + `. Your own settings go into nix.conf: what stands
 extra-experimental-features = nix-command flakes
 `
 
+// text is what ownConf is to be. Where files have labels, equal ones are not made one: they
+// may need different ones.
+func (s nixConfig) text() string {
+	if usesSELinux(s.f) {
+		return ownConfText + "auto-optimise-store = false\n"
+	}
+	return ownConfText
+}
+
 // profileHookText puts Nix into the PATH of login shells. It is harmless when /nix is not mounted.
-const profileHookText = ownMark + `: Nix for login shells.
+const profileHookText = ownMark + `: Nix for login shells, of whatever kind.
 if [ -e ` + defaultProfile + `/etc/profile.d/nix-daemon.sh ]; then
   . ` + defaultProfile + `/etc/profile.d/nix-daemon.sh
 fi
+for movein_dir in ` + defaultProfile + ` "$HOME/.nix-profile"; do
+  case ":$PATH:" in *":$movein_dir/bin:"*) ;; *) [ ! -d "$movein_dir/bin" ] || PATH=$movein_dir/bin:$PATH ;; esac
+  case ":${XDG_DATA_DIRS:=/usr/local/share:/usr/share}:" in *":$movein_dir/share:"*) ;; *) XDG_DATA_DIRS=$movein_dir/share:$XDG_DATA_DIRS ;; esac
+done
+unset movein_dir
+export PATH XDG_DATA_DIRS
+if [ -z "${LOCALE_ARCHIVE-}" ] && [ -e ` + localeArchive + ` ]; then export LOCALE_ARCHIVE=` + localeArchive + `; fi
 `
 
 func (nixConfig) Info() bootstrap.Info {
@@ -50,7 +66,7 @@ func (s nixConfig) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 		return nil, bootstrap.Skip("NixOS writes nix.conf itself; flakes are turned on for what movein runs")
 	}
 	var change bootstrap.Change
-	if readText(v, ownConf) != ownConfText {
+	if readText(v, ownConf) != s.text() {
 		change = append(change, write(v, ownConf))
 	}
 	conf := s.including(ctx, v)
@@ -83,12 +99,12 @@ func (s nixConfig) hooks(v host.View) bool {
 			return false
 		}
 	}
-	return exists(v, "/etc/profile.d") && !exists(v, "/usr/bin/nix") && !strings.Contains(readText(v, "/etc/bash.bashrc")+readText(v, "/etc/bashrc"), "nix-daemon.sh")
+	return exists(v, "/etc/profile.d") && !strings.Contains(readText(v, "/etc/bash.bashrc")+readText(v, "/etc/bashrc"), "nix-daemon.sh")
 }
 
 func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
-	if readText(h, ownConf) != ownConfText {
-		if err := writeOwned(h, ownConf, ownConfText, 0o644); err != nil {
+	if readText(h, ownConf) != s.text() {
+		if err := writeOwned(h, ownConf, s.text(), 0o644); err != nil {
 			return err
 		}
 	}
@@ -125,20 +141,27 @@ func addInclude(h host.Host, conf string) error {
 	if includes(string(text)) {
 		return nil
 	}
-	perm, st := fs.FileMode(0o644), &syscall.Stat_t{}
 	if target, ok := isLink(h, conf); ok {
 		return bootstrap.Hint(bootstrap.Refuse("%s is a link to %s, so something else writes it", conf, target), "add the line %q there and run the same command again", includeLine)
-	} else if info, err := h.Lstat(conf); err == nil {
-		perm = info.Mode().Perm() // it may hold access tokens
-		st, _ = info.Sys().(*syscall.Stat_t)
 	}
 	if len(text) > 0 && text[len(text)-1] != '\n' {
 		text = append(text, '\n')
 	}
-	if err := h.WriteFile(conf, append(text, includeLine+"\n"...), perm); err != nil || st == nil || st.Uid == 0 && st.Gid == 0 {
+	return rewrite(h, conf, string(text)+includeLine+"\n")
+}
+
+// rewrite gives a file of somebody else's another text; owner and mode stay, for it may
+// hold secrets.
+func rewrite(h host.Host, name, text string) error {
+	perm, st := fs.FileMode(0o644), &syscall.Stat_t{}
+	if info, err := h.Lstat(name); err == nil {
+		perm = info.Mode().Perm()
+		st, _ = info.Sys().(*syscall.Stat_t)
+	}
+	if err := h.WriteFile(name, []byte(text), perm); err != nil || st == nil || st.Uid == 0 && st.Gid == 0 {
 		return err
 	}
-	return h.Own(conf, int(st.Uid), int(st.Gid), perm)
+	return h.Own(name, int(st.Uid), int(st.Gid), perm)
 }
 
 // includes reports whether a nix.conf includes ours.

@@ -23,11 +23,19 @@ const (
 	unitDir    = "/etc/systemd/system"
 	socketUnit = "nix-daemon.socket"
 	daemonUnit = "nix-daemon.service"
+	proxyFile  = unitDir + "/" + daemonUnit + ".d/movein-proxy.conf"
 	daemonLog  = "/var/log/nix-daemon.log"
 )
 
+// Under another init than systemd.
+const (
+	keeperFile   = "/var/lib/movein/nix-daemon" // keeps a daemon running
+	openrcScript = "/etc/init.d/nix-daemon"
+	openrcLink   = "/etc/runlevels/default/nix-daemon"
+)
+
 func (nixDaemon) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "nix-daemon", Title: "Nix daemon", Needs: []string{"nix-install", "nix-config"}, As: bootstrap.Root, Exclusive: "nix-store"}
+	return bootstrap.Info{Name: "nix-daemon", Title: "Nix daemon", Needs: []string{"nix-install", "nix-config", "selinux", "wsl"}, As: bootstrap.Root, Exclusive: "nix-store"}
 }
 
 func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
@@ -41,11 +49,15 @@ func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 		return nil, bootstrap.Skip("root opens the store itself, and there is no systemd")
 	}
 	_, err := v.Daemon(ctx, nixSocket)
+	if pending, _ := wsl(s).Plan(ctx, v); len(pending) > 0 {
+		s.f.Systemd = true // that is waited for
+	}
 	if !s.f.Systemd {
-		if err == nil {
-			return nil, nil
+		change, berr := s.atBoot(v, nix, err != nil)
+		if err != nil {
+			change = append(change, bootstrap.Action{Verb: "start", Target: "nix-daemon", Reason: "does not answer; its log is " + daemonLog})
 		}
-		return bootstrap.Change{{Verb: "start", Target: "nix-daemon", Reason: "does not answer; its log is " + daemonLog}}, nil
+		return change, berr
 	}
 	change := s.units(v, nix)
 	if err != nil {
@@ -67,15 +79,19 @@ func (s nixDaemon) ownUnits(v host.View, nix nixState) map[string]string {
 	if nix.Kind == nixDistro {
 		bin = filepath.Join(filepath.Dir(nix.Bin), "nix-daemon")
 	}
-	return map[string]string{
+	units := map[string]string{
 		unitDir + "/" + socketUnit: embed.Unit(socketUnit),
 		unitDir + "/" + daemonUnit: strings.ReplaceAll(embed.Unit(daemonUnit), "@nix-daemon@", bin),
 	}
+	if strings.Contains(strings.ToLower(readText(v, "/etc/environment")), "_proxy=") { // the daemon downloads
+		units[proxyFile] = ownMark + ": the host's proxy.\n[Service]\nEnvironmentFile=-/etc/environment\n"
+	}
+	return units
 }
 
 // units compares the unit files with the disk.
 func (s nixDaemon) units(v host.View, nix nixState) (change bootstrap.Change) {
-	for _, name := range []string{unitDir + "/" + socketUnit, unitDir + "/" + daemonUnit} {
+	for _, name := range []string{unitDir + "/" + socketUnit, unitDir + "/" + daemonUnit, proxyFile} {
 		if text, ours := s.ownUnits(v, nix)[name]; ours && !s.acceptable(v, name, text) {
 			change = append(change, write(v, name))
 		}
@@ -122,10 +138,10 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	if err := h.MkdirAll(filepath.Dir(nixSocket), 0o755); err != nil {
 		return err
 	}
-	if !s.f.Systemd {
-		return s.spawn(ctx, h)
-	}
 	nix := detectNix(ctx, h, s.f, s.c)
+	if !s.f.Systemd {
+		return s.spawn(ctx, h, nix)
+	}
 	rewritten := false
 	for name, text := range s.ownUnits(h, nix) {
 		if s.acceptable(h, name, text) {
@@ -157,26 +173,6 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 		if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil && args[1] != "reset-failed" {
 			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
 		}
-	}
-	return nil
-}
-
-// spawn starts a daemon where there is no systemd to do it. A second daemon would
-// steal the socket of the first, so it is asked for first.
-func (s nixDaemon) spawn(ctx context.Context, h host.Host) error {
-	if _, err := h.Daemon(ctx, nixSocket); err == nil {
-		return nil
-	}
-	bin, _, _ := findNix(h)
-	if err := h.Spawn(host.Cmd{Args: []string{filepath.Join(filepath.Dir(bin), "nix-daemon"), "--daemon"}, Env: []string{"HOME=/root", "USER=root"}}, daemonLog); err != nil {
-		return err
-	}
-	err := h.Await(ctx, "the Nix daemon to answer", func() bool {
-		_, err := h.Daemon(ctx, nixSocket)
-		return err == nil
-	})
-	if err != nil {
-		return bootstrap.Hint(err, "look at its log (tail %s), then run the same command again", daemonLog)
 	}
 	return nil
 }

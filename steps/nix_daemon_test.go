@@ -209,14 +209,7 @@ func TestWithoutSystemdADaemonIsSpawnedOnce(t *testing.T) {
 	f := testFacts()
 	f.Systemd = false
 	s := nixDaemon{f, testConfig()}
-	h := daemonHost(t, nil)
-	h.OnSpawn = func(c host.Cmd, log string) error {
-		if c.Args[0] != defaultProfile+"/bin/nix-daemon" || log != daemonLog {
-			t.Errorf("spawning %q, log %s", c.Args, log)
-		}
-		h.OnDaemon = answering
-		return nil
-	}
+	h := keeping(t, daemonHost(t, nil))
 	converges(t, h, s)
 	h.Forget()
 	nothingToDo(t, h, s)

@@ -69,7 +69,7 @@ func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (di
 		d.Kind = nixNone
 		d.add("install", "Nix", installs(f, c))
 	case d.Kind == nixUnmounted:
-		return d, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitFailed, fmt.Errorf("the Nix store is not mounted at /nix")), "mount it (systemctl start nix.mount), then run the same command again")
+		return d, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitFailed, fmt.Errorf("the Nix store is not mounted at /nix")), "mount it: movein apply --only nix-mount")
 	case d.Kind == nixSingle && d.Bin == "":
 		return d, bootstrap.Hint(bootstrap.Refuse("the store %s belongs to a user, and there is no Nix to use it with", nixStore),
 			"install Nix as that user again, or move the store away (sudo mv /nix /nix.old), then run the same command again")

@@ -24,13 +24,16 @@ type nixInstall struct {
 }
 
 func (nixInstall) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "nix-install", Title: "Nix", Needs: []string{"nix-fetch"}, As: bootstrap.Root, Exclusive: "nix-store"}
+	return bootstrap.Info{Name: "nix-install", Title: "Nix", Needs: []string{"nix-fetch", "nix-mount"}, As: bootstrap.Root, Exclusive: "nix-store"}
 }
 
 func (s nixInstall) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	d, err := diagnoseNix(ctx, v, s.f, s.c)
-	if err == nil && d.Kind == nixNixOS {
+	switch {
+	case err == nil && d.Kind == nixNixOS:
 		return nil, bootstrap.Skip("NixOS brings its own Nix")
+	case d.Kind == nixUnmounted: // in a plan: nix-mount comes first
+		return bootstrap.Change{{Verb: "check", Target: "Nix", Reason: "its store is not mounted yet"}}, nil
 	}
 	return d.Change, err
 }

@@ -103,8 +103,10 @@ func TestAnUnmountedStoreIsNotInstalledOver(t *testing.T) {
 	f := testFacts()
 	f.OSTree = true
 	h := hosttest.New(t, files{"/var/lib/nix/store/x": ""})
-	_, err := plan(t, h, nixInstall{f, testConfig()})
-	refuses(t, err, bootstrap.ExitFailed, "not mounted", "mount")
+	if got := planned(t, h, nixInstall{f, testConfig()}); got != "check Nix" {
+		t.Errorf("planned %q", got)
+	}
+	refuses(t, nixInstall{f, testConfig()}.Apply(context.Background(), h, nil), bootstrap.ExitFailed, "not mounted", "nix-mount")
 }
 
 func TestWhatIsWrongWithNixIsFound(t *testing.T) {

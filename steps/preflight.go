@@ -31,13 +31,15 @@ func (preflight) Info() bootstrap.Info {
 
 func (s preflight) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	if s.f.WSL == 1 {
-		return nil, bootstrap.Hint(bootstrap.Misconfigured("this is WSL 1, whose kernel Nix cannot work with"), "in Windows: wsl.exe --set-version <distribution> 2")
+		return nil, wslOne()
 	}
 	if s.f.System != "x86_64-linux" && s.f.System != "aarch64-linux" {
 		return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no Nix release for %s", s.f.Arch), "use a host with an x86_64 or aarch64 processor and a 64-bit system")
 	}
-	if err := s.home(v); err != nil {
-		return nil, err
+	for _, check := range []func(host.View) error{s.home, s.rivals, s.allowed} {
+		if err := check(v); err != nil {
+			return nil, err
+		}
 	}
 	return nil, s.space(ctx, v)
 }
@@ -67,10 +69,14 @@ func (s preflight) space(ctx context.Context, v host.View) error {
 	if detectNix(ctx, v, s.f, s.c).Kind != nixNone || s.c.NixSource == "distro" {
 		return nil
 	}
+	store := "/nix"
+	if needsMount(s.f) && mountedOn(v, store) == "" {
+		store = storeHome(v)
+	}
 	for _, need := range []struct {
 		dir   string
 		bytes int64
-	}{{"/nix", nixNeeds}, {s.c.Cache(), cacheNeeds}} {
+	}{{store, nixNeeds}, {s.c.Cache(), cacheNeeds}} {
 		free, err := v.Free(need.dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

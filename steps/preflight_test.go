@@ -42,6 +42,18 @@ func TestWhatWouldStopALaterStepStopsTheRunAtOnce(t *testing.T) {
 			h.Put("/home/ann/.local/share/", "")
 			h.Owners["/home/ann/.local/share"] = 0
 		}, bootstrap.ExitPermission, []string{"sudo chown -R ann: /home/ann/.local/share"}},
+		{"home-manager as a module of NixOS", func(h *hosttest.Host, f *distro.Facts) {
+			f.Platform = distro.NixOS
+			h.Put(unitDir+"/home-manager-ann.service", "-> /nix/store/x")
+		}, bootstrap.ExitRefused, []string{"NixOS module", "home-manager-ann.service", "nixos-rebuild switch"}},
+		{"a daemon for others", func(h *hosttest.Host, _ *distro.Facts) {
+			h.Put(nixConf, "allowed-users = bob @wheel\n")
+			h.Put("/etc/group", "wheel:x:10:bob\n")
+		}, bootstrap.ExitPermission, []string{"ann may not use", `"bob @wheel"`, "restart nix-daemon.service"}},
+		{"a daemon of NixOS for others", func(h *hosttest.Host, f *distro.Facts) {
+			f.Platform = distro.NixOS
+			h.Put(nixConf, "allowed-users = root\n")
+		}, bootstrap.ExitPermission, []string{"nix.settings.allowed-users", "nixos-rebuild switch"}},
 		{"a full disk", func(h *hosttest.Host, _ *distro.Facts) { h.Space = 100 << 20 }, bootstrap.ExitFailed, []string{"/nix", "100 MiB", "1024 MiB", "df -h /"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -53,5 +65,15 @@ func TestWhatWouldStopALaterStepStopsTheRunAtOnce(t *testing.T) {
 				t.Error("a Skip stops nothing")
 			}
 		})
+	}
+}
+
+func TestWhomTheDaemonServesPasses(t *testing.T) {
+	for _, conf := range []string{"", "allowed-users = *\n", "allowed-users = bob ann # x\n", "allowed-users = @staff\n", "allowed-users = @ann\n",
+		"allowed-users = bob\ntrusted-users = ann\n", "allowed-users = bob\nextra-allowed-users = ann\n", "allowed-users = @directory\n"} {
+		h := freshHost(t)
+		h.Put(nixConf, conf)
+		h.Put("/etc/group", "staff:x:50:bob,ann\nann:x:1000:\n")
+		nothingToDo(t, h, preflight{testFacts(), testConfig()})
 	}
 }

@@ -49,7 +49,7 @@ type SecretFile struct {
 var (
 	secretName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	variable   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	hostName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$`)
+	serverName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$`)
 )
 
 // checkSecrets finds an entry of [secrets] that cannot be meant.
@@ -103,9 +103,9 @@ func (e SecretEntry) wrong() string {
 		return "keyring needs the names there: service and key"
 	case e.Env != "" && !variable.MatchString(e.Env):
 		return fmt.Sprintf("env %q is no name of a variable", e.Env)
-	case e.Nix != "" && !hostName.MatchString(e.Nix):
+	case e.Nix != "" && !serverName.MatchString(e.Nix):
 		return fmt.Sprintf("nix %q is no host", e.Nix)
-	case e.Git != nil && !hostName.MatchString(e.Git.Host):
+	case e.Git != nil && !serverName.MatchString(e.Git.Host):
 		return fmt.Sprintf("git.host %q is no host", e.Git.Host)
 	case e.Git != nil && strings.ContainsAny(e.Git.User, ":@/\n"):
 		return fmt.Sprintf("git.user %q is no user", e.Git.User)

@@ -186,6 +186,11 @@ func (u *Uninstall) state(v host.View) (names []string) {
 	if exists(v, u.s.c.Cache()) {
 		names = append(names, u.s.c.Cache())
 	}
+	for _, rel := range sessionFiles {
+		if name := filepath.Join(u.s.c.ConfigHome, rel); strings.Contains(head(v, name), sessionMark) {
+			names = append(names, name)
+		}
+	}
 	return append(names, handOn{u.s.c}.written(v)...)
 }
 

@@ -20,7 +20,7 @@ type verify struct {
 }
 
 func (verify) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "verify", Title: "Checks", Needs: []string{"home-activate", "secrets"}}
+	return bootstrap.Info{Name: "verify", Title: "Checks", Needs: []string{"home-activate", "secrets", "session", "session-host"}}
 }
 
 // Plan lists the checks that fail now.
@@ -122,7 +122,7 @@ func (s verify) units(ctx context.Context, v host.View, g generation) error {
 	if !s.f.Systemd || !nonEmpty(v, g.out+"/home-files/.config/systemd/user") || !exists(v, fmt.Sprintf("/run/user/%d/systemd", s.c.UID)) {
 		return nil
 	}
-	res, err := v.Query(ctx, host.Cmd{Args: []string{"systemctl", "--user", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"}})
+	res, err := v.Query(ctx, host.Cmd{Args: []string{"systemctl", "--user", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"}, Env: s.c.bus(v)})
 	if err != nil {
 		return nil //nolint:nilerr // no session to ask
 	}

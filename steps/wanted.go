@@ -181,6 +181,11 @@ func (s homeBuild) previewBuild(ctx context.Context, v host.View) (out string, e
 	if err != nil {
 		return "", err
 	}
+	if err := s.afford(ctx, v, what); err != nil {
+		err = s.explain(err, flake)
+		v.Warn("the home is not built for this plan: %v; %s", err, bootstrap.HintOf(err))
+		return "", err
+	}
 	cmd := s.nixCmd(ctx, v, "build", "--json", "--no-link", what)
 	cmd.Lines = func(line string) { v.Progress(0, 0, strings.TrimSpace(line)) }
 	res, err := v.Query(ctx, cmd)

@@ -5,6 +5,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -182,6 +184,9 @@ func usage(cmd *cobra.Command, err error) error {
 	return bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(err, "see: %s --help", cmd.CommandPath()))
 }
 
+// Command returns all commands, for who writes about them; none of them is to be run.
+func Command() *cobra.Command { return newRoot(IO{}) }
+
 func newRoot(io IO) *cobra.Command {
 	var version bool
 	root := &cobra.Command{
@@ -215,21 +220,30 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newAgent(io), newConfigHelp(), newEventsHelp())
+	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newAgent(io), newAudit(io), newInit(io), newResume(io), newAnsible(io), newReport(io), newSelfUpdate(io), newConfigHelp(), newEventsHelp())
 	return root
 }
 
 func newVersion(io IO) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: `  movein version`,
-		Args:    noArgs,
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Example: `  movein version
+  movein version --json`,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprintln(io.Out, "movein", Version())
-			return nil
+			if !asJSON {
+				fmt.Fprintln(io.Out, "movein", Version())
+				return nil
+			}
+			version, goVersion, _ := strings.Cut(Version(), " go")
+			return json.NewEncoder(io.Out).Encode(map[string]any{"schema": bootstrap.Schema, "event": "version",
+				"version": version, "go": "go" + goVersion, "system": runtime.GOARCH + "-" + runtime.GOOS})
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
+	return cmd
 }
 
 // Version is the program's version, from the build information.

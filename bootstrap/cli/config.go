@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,7 +59,8 @@ type session struct {
 	wanted     bool         // this is that half, and the user has said how it is opened
 	other      secret.Giver // the half that has the terminal
 	flags      *pflag.FlagSet
-	from       map[string]string // setting: the variable or file that has it; no key: the command line
+	from       map[string]string                                      // setting: the variable or file that has it; no key: the command line
+	offer      func(ctx context.Context) (homeRepo string, err error) // asks for one when none is known; optional
 }
 
 // addFlags declares the flags that are settings too. Each has an environment
@@ -82,6 +84,8 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.Refresh, "refresh", false, "ask chezmoi even if nothing was touched since it was asked: a secret may have changed")
 	f.BoolVar(&c.NoBuild, "no-build", false, "plan: do not build the home to look into it")
 	f.BoolVar(&c.Offline, "offline", false, "ask no remote for news")
+	f.BoolVar(&c.GPUSetup, "gpu-setup", false, "run the generation's own setup of graphics drivers, as root, when they differ")
+	f.BoolVar(&c.AllowBuild, "allow-build", false, "compile what no cache has, however much of this host it takes")
 	f.StringSliceVar(&o.only, "only", nil, "do only these `steps`, and those they need (see: movein plan --list)")
 	f.StringSliceVar(&o.skip, "skip", nil, "pass over these `steps`")
 	f.IntVar(&o.jobs, "jobs", 0, "do at most `N` steps at a time (default: as many as can)")
@@ -110,12 +114,18 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 }
 
 // notSettings are flags without a key in movein.toml.
-var notSettings = []string{"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "keep", "older-than", "all", "home", "purge", "password-fd", "remember", "token-fd", "accept-new", "newline"}
+var notSettings = []string{
+	"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "newline", "as", "reboot",
+	"keep", "older-than", "all", "home", "purge",
+	"password-fd", "remember", "token-fd", "accept-new",
+	"markdown", "source", "evaluate-host", "against", "write",
+	"name", "email", "add-host", "platform", "system", "merge", "lock",
+}
 
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
 // a program to run and a file to read.
-var rootsOwn = []string{"user", "log-file", "nix-sha256", "password-command", "password-file", "askpass", "key-file", "vault"}
+var rootsOwn = []string{"user", "log-file", "nix-sha256", "gpu-setup", "password-command", "password-file", "askpass", "key-file", "vault"}
 
 // load fills in what the flags left open: from the environment, from files, from
 // what the last run used, from defaults.
@@ -150,6 +160,11 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if s.config.HomeRepo == "" {
 		s.config.HomeRepo = steps.LastRepo(files, s.config)
 	}
+	if s.config.HomeRepo == "" && s.offer != nil {
+		if s.config.HomeRepo, err = s.offer(cmd.Context()); err != nil {
+			return err
+		}
+	}
 	if s.config.Dotfiles == "" {
 		s.config.Dotfiles = steps.LastDotfiles(files, s.config)
 	}
@@ -167,7 +182,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		}
 	} else if needRepo {
 		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
-			"name one: movein apply https://example.org/you/home.git; or try: movein apply starter")
+			"name one: movein apply https://example.org/you/home.git; write one: movein init; or try: movein apply starter")
 	}
 	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
 	if s.io.EUID == s.config.UID {
@@ -177,7 +192,17 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.view.Cache = rootCache
 		s.view = s.rootHost()
 	}
+	s.config.VaultWith, _ = s.comesWith()
+	s.config.NoRoot = s.opt.noRoot
+	for _, name := range []string{"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy"} {
+		if s.io.getenv(name) != "" {
+			s.config.Proxies = append(s.config.Proxies, name)
+		}
+	}
 	s.config.Diff = s.opt.dryRun && s.opt.verbose
+	if s.config.Reboot {
+		s.config.Settings = s.settings()
+	}
 	return errors.Join(s.check(cmd), s.readToken())
 }
 

@@ -42,7 +42,8 @@ in base64, as target_base64, source_base64 or diff_base64:
   {"verb":"create","target":"/home/me/caf\ufffd","target_base64":"L2hvbWUvbWUvY2Fm6Q=="}
 
 The last line is always the summary, also after an error or a signal:
-  changed, dry_run, failed (names of steps), reboot_required, exit_code, error,
+  changed, dry_run, failed (names of steps), reboot_required, resumes (by itself,
+  after the restart), exit_code, error and hint (of what ended a run outside of any step),
   generation (store path of the home), duration_ms,
   secrets ("missing" if files of the dotfiles were skipped because one was not to be
   had), skipped_files (their names)`,

@@ -328,7 +328,7 @@ func serve(ctx context.Context, io IO) error {
 		}
 		defer lock()
 	}
-	g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
+	g, err := bootstrap.NewGraph(append(steps.All(s.facts, s.config), steps.Restart{Facts: s.facts, Config: s.config})...)
 	if err != nil {
 		return err
 	}

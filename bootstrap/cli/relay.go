@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host/kdbx"
@@ -70,7 +71,7 @@ func isOpenFile(name string) bool {
 // is done with that. rest is what it says from then on.
 func (s *session) helpOpen(ctx context.Context, in io.Writer, out io.Reader, sink bootstrap.Sink) (rest io.Reader, err error) {
 	src := s.sources(cmp.Or(s.secrets.vault, "the vault"))
-	src.Command, src.Keyring = "", nil
+	src.Command, src.Keyring, src.Asking = "", nil, sync.OnceFunc(src.Asking)
 	if s.vaultFor.File != "" || s.vaultFor.Command != "" {
 		src.File, src.CredentialsDir = "", ""
 	}
@@ -118,7 +119,7 @@ func writeLine(w io.Writer, v any) error {
 func (s *session) openHelped(ctx context.Context, o vaultOrders, in *bufio.Reader, out io.Writer) (lock func(), err error) {
 	s.secrets = secrecy{vault: o.Vault, sha256: o.SHA256, keyFile: o.KeyFile, noPassword: o.NoPassword, file: o.File, command: o.Command, acceptNew: s.secrets.acceptNew}
 	s.wanted = o.Wanted
-	defer func() { s.other = nil }() // from here on the pipe is the steps'
+	defer func() { s.other, s.tells = nil, nil }() // from here on the pipe is the steps'
 	s.other = func(_ context.Context, prompt string) (pw kdbx.Secret, there bool, err error) {
 		if err := writeLine(out, said{Ask: &prompt}); err != nil {
 			return pw, false, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -30,45 +31,68 @@ home. It can be run again at any time: it does what is missing, mends what is
 broken, and does nothing when there is nothing to do.
 
 HOME_REPO is a git URL, an ssh address, a directory, or "starter", a tiny built-in
-home to try movein with. Later runs remember it.`,
+home to try movein with. Later runs remember it. On a terminal the first run asks for it.`,
 		Example: `  movein apply starter
   movein apply https://example.org/you/home.git --dotfiles https://example.org/you/dotfiles.git
   movein apply --only nix-daemon
   sudo movein apply --user you`,
 		Args: oneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return s.apply(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.offer = s.offerHome
+			return s.apply(cmd, args)
+		},
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
+	cmd.Flags().BoolVar(&s.config.Reboot, "reboot", false, "restart the host if a step needs that, and go on by itself then")
 	s.completions(cmd)
 	return cmd
 }
 
 func newPlan(io IO) *cobra.Command {
-	s := &session{io: io, opt: options{dryRun: true}}
+	s, as := &session{io: io, opt: options{dryRun: true}}, ""
 	cmd := &cobra.Command{
 		Use:   "plan [HOME_REPO]",
 		Short: "What apply would change, step by step, and nothing is changed",
 		Example: `  movein plan starter
   movein plan --detailed-exitcode     exit 2 if there is something to do
-  movein plan --list                  the steps, in order`,
+  movein plan --list                  the steps, in order
+  movein plan --as kinoite            what would be different on another kind of host`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if s.opt.list {
 				return s.listSteps(cmd, args)
+			}
+			if as != "" {
+				return s.planAs(cmd, args, as)
 			}
 			return s.apply(cmd, args)
 		},
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
+	cmd.Flags().StringVar(&as, "as", "", "what would be different on another `kind` of host: "+strings.Join(steps.Kinds, "|"))
 	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")
 	s.completions(cmd)
 	return cmd
 }
 
-// completions completes step names.
+// completions completes names of steps, of configurations and of their hosts.
 func (s *session) completions(cmd *cobra.Command) {
+	configurations := func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if s.load(cmd, nil, false) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return steps.Configurations(s.view), cobra.ShellCompDirectiveNoFileComp
+	}
+	hosts := func(cmd *cobra.Command, args []string, to string) (all []string, _ cobra.ShellCompDirective) {
+		names, directive := configurations(cmd, args, to)
+		for _, name := range slices.Concat(names, slices.Collect(maps.Keys(s.config.Aliases))) {
+			all = append(all, name[strings.LastIndex(name, "@")+1:])
+		}
+		slices.Sort(all)
+		return slices.Compact(all), directive
+	}
 	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
 		if err != nil {
@@ -76,8 +100,8 @@ func (s *session) completions(cmd *cobra.Command) {
 		}
 		return g.Names(), cobra.ShellCompDirectiveNoFileComp
 	}
-	for _, flag := range []string{"only", "skip"} {
-		if err := cmd.RegisterFlagCompletionFunc(flag, names); err != nil {
+	for flag, values := range map[string]cobra.CompletionFunc{"only": names, "skip": names, "configuration": configurations, "host": hosts} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, values); err != nil {
 			panic(err) // the flag is not there: a mistake in this file
 		}
 	}
@@ -161,10 +185,16 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	}
 	defer halves.close()
 	s.lookAhead(ctx, g)
-	return bootstrap.Run(ctx, g, sink, bootstrap.Options{
+	out = bootstrap.Run(ctx, g, sink, bootstrap.Options{
 		DryRun: s.opt.dryRun, Skip: s.opt.skip, Jobs: s.opt.jobs,
 		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view, Touched: s.view.Sight.Over,
-	}), nil
+	})
+	if sum := s.summary(ctx, out, nil); sum.ExitCode == bootstrap.ExitReboot && s.config.Reboot && !s.opt.dryRun {
+		e := halves.root.Do(ctx, steps.Restart{Facts: s.facts, Config: s.config}, false, sink)
+		sink(e)
+		out.Steps = append(out.Steps, e)
+	}
+	return out, nil
 }
 
 // lookAhead has the remotes asked while root's steps are looked at. What the
@@ -199,6 +229,7 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		switch e.Status {
 		case bootstrap.Changed:
 			sum.Changed = true
+			sum.Resumes = sum.Resumes || e.Step == steps.Restart{}.Info().Name
 		case bootstrap.Failed:
 			sum.Failed = append(sum.Failed, e.Step)
 			if sum.ExitCode == 0 {

@@ -120,7 +120,7 @@ func (s *session) resolve(ctx context.Context, e steps.SecretEntry, ask bool) (k
 		there = err
 	}
 	switch {
-	case errors.Is(asked, kdbx.ErrNotFound): // the vault is open, and has it not
+	case errors.Is(asked, kdbx.ErrNotFound), errors.Is(asked, secret.ErrNotYet), errors.Is(asked, kdbx.ErrWrongKey): // the vault is open, and has it not
 		return kdbx.Secret{}, asked
 	case s.secrets.without && there != nil:
 		return kdbx.Secret{}, fmt.Errorf("%w; %w", secret.ErrLater, there)
@@ -148,7 +148,7 @@ func (s *session) resolve(ctx context.Context, e steps.SecretEntry, ask bool) (k
 // askOpen asks the vault that is open, unless the user has named another one this time.
 func (s *session) askOpen(ctx context.Context, q secret.Question) (secret.Answer, error) {
 	dirs := s.io.agentDirs()
-	if len(dirs) > 0 && s.layer("vault") < 2 && s.secrets.vault != "none" {
+	if _, later := s.comesLater(); len(dirs) > 0 && s.layer("vault") < 2 && s.secrets.vault != "none" && !later {
 		found, err := s.place().Find(ctx)
 		if err != nil {
 			return secret.Answer{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -22,10 +23,13 @@ type status struct {
 	User   string `json:"user"`
 	Host   string `json:"host"`
 	System string `json:"system"`
+
+	Time time.Time `json:"time"`
 	steps.Managed
 	steps.Cut
-	Drift  []bootstrap.Event `json:"drift"` // steps that would change something, or cannot tell
-	InSync bool              `json:"in_sync"`
+	Keyring *keyringState     `json:"keyring,omitempty"` // who has org.freedesktop.secrets on the user's bus
+	Drift   []bootstrap.Event `json:"drift"`             // steps that would change something, or cannot tell
+	InSync  bool              `json:"in_sync"`
 }
 
 func newStatus(io IO) *cobra.Command {
@@ -51,7 +55,7 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	s.config.Offline, s.config.NoBuild = true, true
-	st := status{Schema: bootstrap.Schema, Event: "status", User: s.config.User, Host: s.config.Host, System: s.facts.System, Drift: []bootstrap.Event{}}
+	st := status{Schema: bootstrap.Schema, Event: "status", User: s.config.User, Host: s.config.Host, System: s.facts.System, Time: s.view.Now(), Drift: []bootstrap.Event{}}
 	st.Managed = steps.Manages(cmd.Context(), s.view, s.facts, s.config)
 	st.Cut = steps.LastChange(s.view, s.config)
 	if s.config.HomeRepo != "" {
@@ -66,6 +70,7 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 			}
 		}
 	}
+	st.Keyring = s.keyringState(cmd.Context())
 	st.Repo = login.ReplaceAllString(st.Repo, "$1")
 	st.InSync = len(st.Drift) == 0 && st.Generation != ""
 	if s.opt.json {
@@ -111,6 +116,7 @@ func (s *session) printStatus(st status) {
 		row("Generation", "none")
 	}
 	row("Nix", strings.TrimSpace(st.Nix+" ("+st.NixKind+")"))
+	row("Keyring", st.Keyring.String())
 	s.printCut(st.Cut)
 	if len(st.Drift) == 0 {
 		row("Drift", "none")
@@ -199,7 +205,7 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 		signs = map[steps.Verdict]string{steps.Good: "✓", steps.Warning: "!", steps.Bad: "✗", steps.Info: "·"}
 	}
 	bad := false
-	for f := range steps.Examine(ctx, s.view, s.facts, s.config) {
+	for f := range s.examine(ctx) {
 		bad = bad || f.Verdict == steps.Bad
 		if s.opt.json {
 			for _, text := range []*string{&f.What, &f.Why, &f.Mend} {
@@ -216,6 +222,18 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 		return exitStatus(bootstrap.ExitFailed)
 	}
 	return nil
+}
+
+// examine is all that the doctor looks at.
+func (s *session) examine(ctx context.Context) iter.Seq[steps.Finding] {
+	return func(yield func(steps.Finding) bool) {
+		for f := range steps.Examine(ctx, s.view, s.facts, s.config) {
+			if !yield(f) {
+				return
+			}
+		}
+		yield(s.keyringFinding(ctx))
+	}
 }
 
 // printFinding prints what the doctor found, in a terminal's width or 80 columns.

@@ -173,6 +173,9 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		s.vaultFor = s.vaultOrders()
 		return "", close, nil
 	}
+	if _, later := s.comesLater(); later && s.opt.dryRun {
+		return "missing", close, nil
+	}
 	from, release, err := s.source(ctx)
 	switch {
 	case errors.Is(err, secret.ErrNoVault) && s.secrets.vault == "":
@@ -225,6 +228,10 @@ func (s *session) serveVault(from secret.Source, release func()) (close func(), 
 
 // source is the vault: as it is kept open, if it is, or opened now. It is there until release is called.
 func (s *session) source(ctx context.Context) (from secret.Source, release func(), err error) {
+	if url, later := s.comesLater(); later {
+		from, err = s.laterSource(ctx, url)
+		return from, func() {}, err
+	}
 	if dir := s.io.runtimeDir(); dir != "" {
 		if a, release, err := secret.Hold(ctx, dir); err == nil {
 			if found, err := s.place().Find(ctx); err == nil && found.File == a.Vault {
@@ -365,6 +372,8 @@ func explainSecret(err error) error {
 		code, hint = bootstrap.ExitConfig, "say which: --vault "+several.Names[0]
 	case isUnconfirmed:
 		code, hint = bootstrap.ExitConfig, "compare the digest with that of your vault (sha256sum FILE); if it is the same: --vault-sha256 "+unconfirmed.SHA256
+	case is(secret.ErrNotYet):
+		code, hint = bootstrap.ExitConfig, "what it needs to get there cannot be in it: give a token with --token-fd N or an ssh key to your agent, or have the vault elsewhere (--vault FILE)"
 	case is(secret.ErrNoVault):
 		code, hint = bootstrap.ExitConfig, "say where it is: --vault FILE, or --vault https://…; or that there is none: --vault none"
 	case is(kdbx.ErrWrongKey):

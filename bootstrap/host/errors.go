@@ -1,6 +1,7 @@
 package host
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,6 +33,13 @@ type UnreachableError struct {
 
 func (e *UnreachableError) Error() string { return fmt.Sprintf("reaching %s: %v", e.URL, e.Err) }
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// IsExpired reports whether err is about a certificate that is not valid at the time that
+// this host's clock shows.
+func IsExpired(err error) bool {
+	var cert x509.CertificateInvalidError
+	return errors.As(err, &cert) && cert.Reason == x509.Expired
+}
 
 // DigestError says that a file is not the one that was asked for.
 type DigestError struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,5 +62,40 @@ func TestPipeToAnotherUser(t *testing.T) {
 	}
 	if pid != session {
 		t.Errorf("process %d is in session %d", pid, session)
+	}
+}
+
+// TestWindowsIsNotInTheEnvironment starts from what WSL gives a shell.
+func TestWindowsIsNotInTheEnvironment(t *testing.T) {
+	windows := []string{"PATH=/usr/bin:/mnt/c/Windows/system32:/usr/lib/wsl/lib", "WSL_INTEROP=/run/WSL/1_interop", "WSL_DISTRO_NAME=Debian", "WSLENV=USERPROFILE/p", "USERPROFILE=/mnt/c/Users/ann", "LANG=C.UTF-8"}
+	for _, own := range []bool{true, false} {
+		env := Environ(Account{Name: "ann", UID: 4242, Home: "/home/ann"}, windows, own)
+		if text := strings.Join(env, "\n"); strings.Contains(text, "/mnt/c") || strings.Contains(text, "WSL") || !strings.Contains(text, "LANG=C.UTF-8") {
+			t.Errorf("own %v:\n%s", own, text)
+		}
+	}
+}
+
+func TestABootIsThatOfKernelAndFirstProcess(t *testing.T) {
+	root := t.TempDir()
+	r := Real{Root: root}
+	if r.BootID() != "" {
+		t.Error("a boot of nothing")
+	}
+	put := func(name, text string) {
+		if err := os.MkdirAll(filepath.Dir(root+name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(root+name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("/proc/sys/kernel/random/boot_id", "b\n")
+	if got := r.BootID(); got != "b" {
+		t.Errorf("%q", got)
+	}
+	put("/proc/1/stat", "1 (in it) ) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 42 100\n")
+	if got := r.BootID(); got != "b.42" {
+		t.Errorf("%q", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cavaliergopher/grab/v3"
@@ -65,7 +66,8 @@ func (f *Fetch) Get(ctx context.Context, url, sha256hex, file string) error {
 }
 
 // ServerTime returns the Date of the answer to a HEAD request, whatever its
-// status; redirects are not followed. It takes 5 s at most.
+// status; redirects are not followed. It takes 5 s at most. A server whose certificate
+// is not valid now is asked again without TLS: the clock may be what is wrong.
 func (f *Fetch) ServerTime(ctx context.Context, url string) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, headTimeout)
 	defer cancel()
@@ -78,6 +80,9 @@ func (f *Fetch) ServerTime(ctx context.Context, url string) (time.Time, error) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req)
 	if err != nil {
+		if plain, ok := strings.CutPrefix(url, "https://"); ok && IsExpired(err) {
+			return f.ServerTime(ctx, "http://"+plain)
+		}
 		return time.Time{}, unreachable(url, err)
 	}
 	resp.Body.Close()

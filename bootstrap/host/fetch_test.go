@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"math/rand"
@@ -386,6 +388,25 @@ func TestServerTime(t *testing.T) {
 		t.Error("time of a server that is gone")
 	} else if u := (*UnreachableError)(nil); !errors.As(err, &u) {
 		t.Errorf("got a %T: %v", err, err)
+	}
+}
+
+// roundTrip is an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestServerTimeOfAClockThatIsWrong has a clock on which no certificate is valid.
+func TestServerTimeOfAClockThatIsWrong(t *testing.T) {
+	want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f := &Fetch{Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Scheme == "https" {
+			return nil, &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}
+		}
+		return &http.Response{Body: http.NoBody, Header: http.Header{"Date": {want.Format(http.TimeFormat)}}}, nil
+	})}}
+	if got, err := f.ServerTime(t.Context(), "https://example.org/x"); err != nil || !got.Equal(want) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

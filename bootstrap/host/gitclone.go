@@ -60,9 +60,9 @@ func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progre
 	})
 }
 
-// initGit makes an empty repository on branch with a remote "origin". If it will
-// be shallow, only that branch is to be fetched, for git would fetch the whole
-// history of the others.
+// initGit makes an empty repository on branch, with a remote "origin" unless url is
+// empty. If it will be shallow, only that branch is to be fetched, for git would fetch
+// the whole history of the others.
 func initGit(dir, url, branch string, shallow bool) (*gitRepo, error) {
 	store := filesystem.NewStorage(osfs.New(filepath.Join(dir, ".git")), cache.NewObjectLRUDefault())
 	if err := store.Init(); err != nil {
@@ -74,8 +74,10 @@ func initGit(dir, url, branch string, shallow bool) (*gitRepo, error) {
 		spec = config.RefSpec("+refs/heads/" + branch + ":refs/remotes/origin/" + branch)
 	}
 	name := plumbing.NewBranchReferenceName(branch)
-	c.Remotes["origin"] = &config.RemoteConfig{Name: "origin", URLs: []string{url}, Fetch: []config.RefSpec{spec}}
-	c.Branches[branch] = &config.Branch{Name: branch, Remote: "origin", Merge: name}
+	if url != "" {
+		c.Remotes["origin"] = &config.RemoteConfig{Name: "origin", URLs: []string{url}, Fetch: []config.RefSpec{spec}}
+		c.Branches[branch] = &config.Branch{Name: branch, Remote: "origin", Merge: name}
+	}
 	c.Raw.SetOption("core", "", "repositoryformatversion", "0")
 	c.Raw.SetOption("core", "", "filemode", strconv.FormatBool(keepsExecBits(dir)))
 	c.Raw.SetOption("core", "", "logallrefupdates", "true")

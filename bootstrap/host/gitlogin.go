@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
+
+// ErrNotYet says that what has a login is not here yet.
+var ErrNotYet = errors.New("it is not here yet")
 
 // Logins is how this user logs in at git servers. A nil Logins, or function, knows nothing;
 // what is in ~/.ssh and in the user's ssh-agent is used all the same.
@@ -41,11 +45,11 @@ func (l *Logins) login(ctx context.Context, u gitURL, ask bool) (transport.AuthM
 	if l != nil && l.Token != nil {
 		user, token, err = l.Token(ctx, u.host, u.user, ask)
 	}
-	if err == nil && token == "" {
+	if err == nil && token == "" || errors.Is(err, ErrNotYet) {
 		user, token = gitCredential(ctx, u)
 	}
 	switch {
-	case err != nil || token == "":
+	case token == "", err != nil && !errors.Is(err, ErrNotYet):
 		return nil, err
 	case u.scheme != "https" && !loopback(u.host):
 		return nil, fmt.Errorf("a token for %s is not sent over %s, where all on the way can read it: name the repository with https://", u.host, u.scheme)

@@ -142,7 +142,10 @@ func serveSSH(c net.Conn, config *ssh.ServerConfig) {
 			}
 			r.Reply(true, nil) //nolint:errcheck // the client sees it
 			cmd := exec.Command("sh", "-c", string(r.Payload[4:]))
-			cmd.Stdin, cmd.Stdout = stream, stream
+			cmd.Stdout, cmd.Stderr = stream, stream.Stderr()
+			if in, err := cmd.StdinPipe(); err == nil {
+				go io.Copy(in, stream) //nolint:errcheck // as long as the command reads
+			}
 			cmd.Run()                                                    //nolint:errcheck // the client sees it
 			stream.SendRequest("exit-status", false, []byte{0, 0, 0, 0}) //nolint:errcheck // the client sees it
 			stream.Close()

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -18,48 +18,89 @@ import (
 // ErrHostKey says that an ssh server is not known, or not the one that it was.
 var ErrHostKey = errors.New("the server's ssh key")
 
-// sshLogin logs in at an ssh server, for go-git.
-type sshLogin struct {
-	user   string
-	config *ssh.ClientConfig
-}
-
-func (l *sshLogin) Name() string                             { return gitssh.PublicKeysCallbackName }
-func (l *sshLogin) String() string                           { return "user: " + l.user + ", name: " + l.Name() }
-func (l *sshLogin) ClientConfig() (*ssh.ClientConfig, error) { return l.config, nil }
-
-// ssh is how to log in at the server of an ssh URL. The caller calls done when it is over.
+// ssh is where the server of an ssh URL is, and how to log in there. The caller calls done when it is over.
 // The server's key is looked for in the user's and the system's known_hosts, then in
 // movein's own, then among the pinned ones; after that somebody has to say that it is right.
-func (l *Logins) ssh(ctx context.Context, u gitURL, ask bool) (login *sshLogin, done func(), err error) {
+func (l *Logins) ssh(ctx context.Context, u gitURL, ask bool) (address string, config *ssh.ClientConfig, done func(), err error) {
 	if l == nil {
 		l = &Logins{}
 	}
 	known, err := l.knownHosts()
 	if err != nil {
-		return nil, nil, err
+		return "", nil, nil, err
 	}
-	address := u.host
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		address = net.JoinHostPort(address, "22")
-	}
-	user := u.user
-	if user == "" {
-		user = gitssh.DefaultUsername
-	}
-	signers, done := l.signers(ctx, u.host, ask)
-	return &sshLogin{user, &ssh.ClientConfig{
-		User:              user,
+	server := l.lookUp(ctx, u)
+	signers, done := l.signers(ctx, u.host, server.keys, ask)
+	return server.address, &ssh.ClientConfig{
+		User:              server.user,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeysCallback(signers)},
-		HostKeyAlgorithms: known.algorithms(address),
-		HostKeyCallback: func(server string, remote net.Addr, key ssh.PublicKey) error {
-			return l.check(ctx, known, server, remote, key, ask)
+		HostKeyAlgorithms: known.algorithms(server.address),
+		HostKeyCallback: func(name string, remote net.Addr, key ssh.PublicKey) error {
+			return l.check(ctx, known, name, remote, key, ask)
 		},
-	}}, done, nil
+	}, done, nil
+}
+
+// sshServer is what is known of a server by the name in a URL.
+type sshServer struct {
+	address string // with the port
+	user    string
+	keys    []string // files of private keys
+}
+
+// lookUp looks a server up in the ssh configuration, as the program ssh reads it. Where
+// there is none of either, the URL says it all.
+func (l *Logins) lookUp(ctx context.Context, u gitURL) sshServer {
+	s := sshServer{address: withPort(u.host, "22"), user: orElse(u.user, "git")}
+	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+		s.keys = append(s.keys, filepath.Join(l.Home, ".ssh", name))
+	}
+	if !exists(filepath.Join(l.Home, ".ssh/config")) || l.Home == "" {
+		return s
+	}
+	host, port, err := net.SplitHostPort(s.address)
+	if err != nil {
+		return s
+	}
+	args := []string{"-G"}
+	if u.user != "" {
+		args = append(args, "-l", u.user)
+	}
+	if port != "22" {
+		args = append(args, "-p", port)
+	}
+	ctx, cancel := context.WithTimeout(ctx, credentialTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ssh", append(args, "--", host)...)
+	cmd.Env = append(os.Environ(), "HOME="+l.Home)
+	out, err := cmd.Output()
+	if err != nil {
+		return s
+	}
+	s.keys = nil
+	for line := range strings.Lines(string(out)) {
+		switch k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); k {
+		case "hostname":
+			host = v
+		case "port":
+			port = v
+		case "user":
+			if u.user != "" || v != os.Getenv("USER") { // its own default is no answer
+				s.user = v
+			}
+		case "identityfile":
+			if rest, ok := strings.CutPrefix(v, "~/"); ok {
+				v = filepath.Join(l.Home, rest)
+			}
+			s.keys = append(s.keys, v)
+		}
+	}
+	s.address = net.JoinHostPort(host, port)
+	return s
 }
 
 // signers are the keys to try, in this order: of the agent, of files, of the vault.
-func (l *Logins) signers(ctx context.Context, server string, ask bool) (signers func() ([]ssh.Signer, error), done func()) {
+func (l *Logins) signers(ctx context.Context, server string, files []string, ask bool) (signers func() ([]ssh.Signer, error), done func()) {
 	done = func() {}
 	var all []ssh.Signer
 	if a, hangUp, err := dialAgent(ctx, l.Agent); err == nil {
@@ -68,8 +109,8 @@ func (l *Logins) signers(ctx context.Context, server string, ask bool) (signers 
 			all = there
 		}
 	}
-	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-		pem, err := os.ReadFile(filepath.Join(l.Home, ".ssh", name))
+	for _, name := range files {
+		pem, err := os.ReadFile(name)
 		if err != nil || l.Home == "" {
 			continue
 		}
@@ -82,7 +123,7 @@ func (l *Logins) signers(ctx context.Context, server string, ask bool) (signers 
 			return all, nil
 		}
 		keys, err := l.Keys(ctx, server, ask && len(all) == 0)
-		if err != nil {
+		if err != nil && (len(all) == 0 || !errors.Is(err, ErrNotYet)) {
 			return nil, err
 		}
 		for _, pem := range keys {

@@ -20,9 +20,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	gittcp "github.com/go-git/go-git/v5/plumbing/transport/git"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
-	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 )
 
 // ErrNoRemote says that there is no repository at a URL, or none that is shown to us.
@@ -61,15 +59,30 @@ type uploadPack interface {
 // that asks for a login is told what r.Logins knows; ask: somebody may be asked for it.
 func dialGit(ctx context.Context, r Remote, ask bool) (*wire, error) {
 	u := parseGitURL(r.URL)
-	if u.scheme == "ssh" {
-		login, done, err := r.Logins.ssh(ctx, u, ask)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", bareURL(r.URL), err)
-		}
-		defer done()
-		return dialGitAs(ctx, r.URL, login)
+	w := &wire{url: bareURL(r.URL), done: func() {}}
+	switch u.scheme {
+	case "file":
+		return w.begin(ctx, func() (uploadPack, error) { return openLocal(u.path) })
+	case "git":
+		return w.begin(ctx, func() (uploadPack, error) { return dialGitPort(ctx, u) })
+	case "ssh":
+		return w.begin(ctx, func() (uploadPack, error) {
+			address, config, done, err := r.Logins.ssh(ctx, u, ask)
+			if err != nil {
+				return nil, err
+			}
+			defer done()
+			return dialSSH(ctx, address, u.path, config)
+		})
+	case "http", "https":
+		return dialHTTP(ctx, r, u, ask)
 	}
-	w, err := dialGitAs(ctx, r.URL, nil)
+	return nil, fmt.Errorf("reading the URL %s: unsupported scheme %q", w.url, u.scheme)
+}
+
+// dialHTTP asks without a login first: whose repository is open to all need not say who they are.
+func dialHTTP(ctx context.Context, r Remote, u gitURL, ask bool) (*wire, error) {
+	w, err := overHTTP(ctx, r.URL, nil)
 	if !errors.Is(err, ErrLogin) {
 		return w, err
 	}
@@ -80,71 +93,40 @@ func dialGit(ctx context.Context, r Remote, ask bool) (*wire, error) {
 	if login == nil {
 		return nil, err
 	}
-	w, err = dialGitAs(ctx, r.URL, login)
+	w, err = overHTTP(ctx, r.URL, login)
 	if errors.Is(err, ErrLogin) {
 		return nil, fmt.Errorf("%w, and refuses the token that it was given", err)
 	}
 	return w, err
 }
 
-func dialGitAs(ctx context.Context, url string, login transport.AuthMethod) (*wire, error) {
-	w := &wire{url: bareURL(url), done: func() {}}
-	open, err := w.opener(login)
+func overHTTP(ctx context.Context, url string, login transport.AuthMethod) (*wire, error) {
+	w := &wire{url: bareURL(url)}
+	ep, err := transport.NewEndpoint(w.url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL %s: %w", w.url, err)
 	}
-	// The ssh transport connects without a context.
-	opened := make(chan error)
-	go func() {
-		s, err := open()
-		if err == nil { // with an error, s may be a nil that does not compare as one
-			w.session = s
-		}
-		select {
-		case opened <- err:
-		case <-ctx.Done():
-			w.close()
-		}
-	}()
-	select {
-	case err = <-opened:
-	case <-ctx.Done():
-		return nil, remoteError(w.url, context.Cause(ctx))
-	}
-	if err == nil {
-		w.refs, err = w.session.AdvertisedReferencesContext(ctx)
+	over := newTransport()
+	w.done = over.CloseIdleConnections
+	client := githttp.NewClient(&http.Client{Transport: &watchdog{next: over, stall: gitStall}})
+	return w.begin(ctx, func() (uploadPack, error) { return client.NewUploadPackSession(ep, login) })
+}
+
+// begin opens a session and reads the branches.
+func (w *wire) begin(ctx context.Context, open func() (uploadPack, error)) (*wire, error) {
+	session, err := open()
+	if err == nil { // with an error, session may be a nil that does not compare as one
+		w.session = session
+		w.refs, err = session.AdvertisedReferencesContext(ctx)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		w.close()
 		return nil, remoteError(w.url, err)
 	}
 	return w, nil
-}
-
-// opener returns what opens a session, which may take long.
-func (w *wire) opener(login transport.AuthMethod) (func() (uploadPack, error), error) {
-	u := parseGitURL(w.url)
-	if u.scheme == "file" {
-		return func() (uploadPack, error) { return openLocal(u.path) }, nil
-	}
-	ep, err := transport.NewEndpoint(w.url)
-	if err != nil {
-		return nil, err
-	}
-	var t transport.Transport
-	switch u.scheme {
-	case "http", "https":
-		over := newTransport()
-		w.done = over.CloseIdleConnections
-		t = githttp.NewClient(&http.Client{Transport: &watchdog{next: over, stall: gitStall}})
-	case "ssh":
-		t = gitssh.DefaultClient
-	case "git":
-		t = gittcp.DefaultClient
-	default:
-		return nil, fmt.Errorf("unsupported scheme %q", u.scheme)
-	}
-	return func() (uploadPack, error) { return t.NewUploadPackSession(ep, login) }, nil
 }
 
 func (w *wire) close() {
@@ -288,7 +270,7 @@ func remoteError(url string, err error) error {
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return fmt.Errorf("reading %s: %w", url, ErrNoRemote)
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed),
-		strings.Contains(err.Error(), "unable to authenticate"), strings.Contains(err.Error(), "SSH_AUTH_SOCK"):
+		strings.Contains(err.Error(), "unable to authenticate"):
 		return fmt.Errorf("reading %s: %w", url, ErrLogin)
 	case strings.Contains(err.Error(), "object-format=sha256"): // what go-git could not read, quoted
 		return fmt.Errorf("reading %s: %w", url, errSHA256)

@@ -63,7 +63,7 @@ type Commands interface {
 // Clock tells the time and which boot this is.
 type Clock interface {
 	Now() time.Time
-	BootID() string // the kernel's random id of this boot; "" if unknown
+	BootID() string // which start of this system is this; "" if unknown
 }
 
 // Network asks the network without leaving anything behind.

@@ -8,7 +8,7 @@ import (
 )
 
 // JSON returns a sink that writes each event as one JSON object on a line of its
-// own, in one Write. A summary line has the summary's fields only, "failed" is
+// own, in one Write. A summary line has the summary's fields and the hint, "failed" is
 // always a list, and "schema" is always bootstrap.Schema.
 func JSON(w io.Writer) bootstrap.Sink {
 	enc := json.NewEncoder(w)
@@ -24,7 +24,7 @@ func JSON(w io.Writer) bootstrap.Sink {
 		if sum.Failed == nil {
 			sum.Failed = []string{}
 		}
-		_ = enc.Encode(bootstrap.Event{Schema: e.Schema, Time: e.Time, Event: e.Event, Summary: &sum})
+		_ = enc.Encode(bootstrap.Event{Schema: e.Schema, Time: e.Time, Event: e.Event, Hint: e.Hint, Summary: &sum})
 	}
 }
 

@@ -226,7 +226,7 @@ func failure() *tape {
 	return p.summary(bootstrap.Summary{Changed: true, Failed: []string{"nix-install"}, ExitCode: bootstrap.ExitUnreachable})
 }
 
-func reboot() *tape {
+func reboot(resumes bool) *tape {
 	return newTape().
 		step(0, "preflight", bootstrap.Running, "").
 		step(9*ms, "preflight", bootstrap.Unchanged, "").
@@ -238,7 +238,7 @@ func reboot() *tape {
 		step(0, "nix-install", bootstrap.Blocked, "nix-mount is waiting").
 		step(0, "nix-config", bootstrap.Blocked, "nix-install is blocked").
 		step(1*time.Second, "home-clone", bootstrap.Changed, "", act("clone", "https://example.org/me/home")).
-		summary(bootstrap.Summary{Changed: true, RebootRequired: true, ExitCode: bootstrap.ExitReboot})
+		summary(bootstrap.Summary{Changed: true, RebootRequired: true, Resumes: resumes, ExitCode: bootstrap.ExitReboot})
 }
 
 func interrupted() *tape {
@@ -261,7 +261,7 @@ func lockedOut() *tape {
 func tapes() map[string]*tape {
 	return map[string]*tape{
 		"fresh": freshRun(), "rerun": rerun(), "repair": repair(), "plan": plan(), "failure": failure(),
-		"reboot": reboot(), "interrupted": interrupted(), "locked": lockedOut(), "secrets": secrets(),
+		"reboot": reboot(false), "restart": reboot(true), "interrupted": interrupted(), "locked": lockedOut(), "secrets": secrets(),
 	}
 }
 

@@ -127,7 +127,11 @@ func (t *text) verdict(e bootstrap.Event, sum bootstrap.Summary, n map[bootstrap
 		return t.planned(took, n)
 	case sum.RebootRequired:
 		held := n[bootstrap.Waiting] + n[bootstrap.Blocked]
-		return t.sentence(yellow, "Reboot, then run the same command again:",
+		if sum.Resumes {
+			return t.sentence(yellow, "After the restart movein goes on by itself:",
+				fmt.Sprintf("%s for it. See it then with: journalctl --follow --unit movein-resume", waits(held)))
+		}
+		return t.sentence(yellow, t.restart()+", then run the same command again:",
 			fmt.Sprintf("%s for it. %s in %s.", waits(held), changedSteps(n), took))
 	case n[bootstrap.Changed] == 0 && !sum.Changed:
 		return t.sentence(green, "Nothing to do", fmt.Sprintf("(%s checked in %s).", count(n[bootstrap.Unchanged]+n[bootstrap.Skipped], "step"), took))
@@ -143,6 +147,16 @@ func (t *text) verdict(e bootstrap.Event, sum bootstrap.Summary, n map[bootstrap
 	return t.sentence(green, "Done in "+took+".", more)
 }
 
+// restart returns what waiting steps wait for: under WSL, nothing of the machine is booted.
+func (t *text) restart() string {
+	for _, s := range t.steps {
+		if s.end.Status == bootstrap.Waiting && strings.Contains(s.end.Reason, "WSL") {
+			return "Restart WSL"
+		}
+	}
+	return "Reboot"
+}
+
 // after returns what to do after a failure.
 func (t *text) after(sum bootstrap.Summary, again string) string {
 	hinted := false
@@ -153,7 +167,7 @@ func (t *text) after(sum bootstrap.Summary, again string) string {
 	case t.o.DryRun:
 		return again
 	case sum.RebootRequired:
-		return "Reboot, then run the same command again; what was done stays done."
+		return t.restart() + ", then run the same command again; what was done stays done."
 	case hinted:
 		return "Do what it says above, then run the same command again; what was done stays done."
 	}

@@ -140,6 +140,9 @@ func (h *Host) Put(name, text string) {
 	}
 }
 
+// Real is where a file is for real.
+func (h *Host) Real(name string) string { return filepath.Join(h.root, name) }
+
 // Text is the text of a file, links followed; "" and a failed test if it cannot be read.
 func (h *Host) Text(name string) string {
 	h.t.Helper()

@@ -66,6 +66,16 @@ func (p Provider) String() string {
 // KeePassXC reports whether it is KeePassXC, whose keyring is a vault itself.
 func (p Provider) KeePassXC() bool { return strings.HasPrefix(p.Program, "keepassxc") }
 
+// unwrapped is the name of a program whose process has this one: Nix starts many by a
+// script, and what that starts is ".NAME-wrapped". The kernel keeps 15 bytes of it.
+func unwrapped(comm string) string {
+	name, hidden := strings.CutPrefix(comm, ".")
+	if i := strings.LastIndex(name, "-wrap"); hidden && i > 0 {
+		return name[:i]
+	}
+	return comm
+}
+
 // User is whose keyring it is.
 type User struct {
 	UID int
@@ -132,7 +142,7 @@ func Open(ctx context.Context, u User) (*Service, error) {
 	var pid uint32
 	if err := s.call(s.conn.BusObject(), bus+"GetConnectionUnixProcessID", s.owner).Store(&pid); err == nil {
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) //nolint:errcheck // "" says it
-		s.Provider = Provider{int(pid), strings.TrimSpace(string(comm))}
+		s.Provider = Provider{int(pid), unwrapped(strings.TrimSpace(string(comm)))}
 	}
 	return s, nil
 }
@@ -219,6 +229,29 @@ func (s *Service) open() (unlocked []dbus.ObjectPath, locked int, err error) {
 		return nil, locked, fmt.Errorf("%w: %s", ErrLocked, s.Provider)
 	}
 	return unlocked, locked, nil
+}
+
+// State is who offers the Secret Service, and how many of its keyrings are open.
+type State struct {
+	Provider     Provider
+	Open, Closed int
+}
+
+// Locked reports whether none is open.
+func (s State) Locked() bool { return s.Open == 0 && s.Closed > 0 }
+
+// Look looks who offers the Secret Service. Errors are those of Open.
+func Look(ctx context.Context, u User) (State, error) {
+	s, err := Open(ctx, u)
+	if err != nil {
+		return State{}, err
+	}
+	defer s.Close()
+	open, locked, err := s.open()
+	if errors.Is(err, ErrLocked) {
+		err = nil
+	}
+	return State{s.Provider, len(open), locked}, err
 }
 
 // Lookup returns the secret of the one entry that has all these attributes with exactly

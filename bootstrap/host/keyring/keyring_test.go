@@ -377,3 +377,37 @@ func TestRememberRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestLook: who it is and whether it is open is seen without a window.
+func TestLook(t *testing.T) {
+	for name, c := range map[string]struct {
+		collections map[string]bool
+		locked      bool
+	}{
+		"none":   {nil, false},
+		"open":   {map[string]bool{"login": false, "other": true}, false},
+		"locked": {map[string]bool{"login": true, "other": true}, true},
+	} {
+		u, _ := startBus(t, nil)
+		f := &fake{Collections: c.collections}
+		f.serve(t, u)
+		st, err := Look(t.Context(), u)
+		if err != nil || st.Locked() != c.locked || st.Open+st.Closed != len(c.collections) || st.Provider.PID != os.Getpid() || st.Provider.Program != "keyring.test" {
+			t.Errorf("%s: %+v, %v", name, st, err)
+		}
+		for _, call := range f.called {
+			if strings.Contains(call, "window") {
+				t.Errorf("%s: %s", name, call)
+			}
+		}
+	}
+}
+
+// TestUnwrapped: programs of Nix are known by their own names.
+func TestUnwrapped(t *testing.T) {
+	for comm, want := range map[string]string{".keepassxc-wrap": "keepassxc", ".kwalletd6-wrapp": "kwalletd6", "gnome-keyring-d": "gnome-keyring-d", "x-wrap": "x-wrap", ".hidden": ".hidden"} {
+		if got := unwrapped(comm); got != want {
+			t.Errorf("%s: %s", comm, got)
+		}
+	}
+}

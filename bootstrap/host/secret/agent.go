@@ -45,8 +45,11 @@ type Answer struct {
 	Kind   int         `json:"kind,omitempty"` // of the error: its place in kinds, from 1
 }
 
+// ErrNotYet says that a vault will be here later.
+var ErrNotYet = host.ErrNotYet
+
 // kinds are the errors that are known again on the other side.
-var kinds = []error{kdbx.ErrNotFound, kdbx.ErrAmbiguous, ErrNoAgent}
+var kinds = []error{kdbx.ErrNotFound, kdbx.ErrAmbiguous, ErrNoAgent, ErrNotYet, kdbx.ErrWrongKey}
 
 // answered is an error that an agent answered with.
 type answered struct {

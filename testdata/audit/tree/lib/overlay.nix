@@ -1,0 +1,4 @@
+final: prev: {
+  programs.not = prev.hello;
+  hello = final.callPackage ../pkgs/hello { };
+}
