@@ -49,7 +49,7 @@ func TestLab(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.Command("bash", ".ci/lab", name)
-			cmd.Env = append(os.Environ(), "MOVEIN="+bin)
+			cmd.Env = append(os.Environ(), "MOVEIN="+bin, "HOSTLAB_READY=1")
 			out, err := cmd.CombinedOutput()
 			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 			if err != nil {

@@ -27,7 +27,7 @@ func TestPlanOfEachPlatform(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			io := cli.IO{In: strings.NewReader(""), Out: &out, Err: &out, Root: root, EUID: os.Getuid(), Dir: "/", Self: []string{"movein"}}
+			io := &cli.IO{In: strings.NewReader(""), Out: &out, Err: &out, Root: root, EUID: os.Getuid(), Dir: "/", Self: []string{"movein"}}
 			if io.EUID == 0 {
 				io.EUID = user
 			}

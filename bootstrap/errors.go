@@ -61,6 +61,8 @@ func HintOf(err error) string {
 		return "check the address; a repository that is not for everybody is shown only to who logs in: give its ssh address, git@HOST:OWNER/REPO.git"
 	case errors.Is(err, host.ErrLogin):
 		return "give its ssh address, git@HOST:OWNER/REPO.git, and look whether your keys are at hand: ssh-add -l"
+	case errors.Is(err, host.ErrHostKey):
+		return "ask the server's keeper; a line of a known_hosts file that is not right any more: ssh-keygen -R HOST (-f FILE)"
 	case errors.Is(err, host.ErrNoBranch):
 		return "choose one that is there: movein apply --branch NAME"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

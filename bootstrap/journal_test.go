@@ -26,7 +26,7 @@ func (l *lab) recordOf(step string) bootstrap.Record {
 
 func (l *lab) writeJournal(text string) {
 	l.t.Helper()
-	h := host.Real{Root: l.root}
+	h := &host.Real{Root: l.root}
 	if err := h.MkdirAll(filepath.Dir(journalFile), 0o700); err != nil {
 		l.t.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func TestJournalsThatAreRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			l := newLab(t)
 			l.writeJournal(tc.text)
-			j, err := bootstrap.OpenJournal(host.Real{Root: l.root}, journalFile)
+			j, err := bootstrap.OpenJournal(&host.Real{Root: l.root}, journalFile)
 			if err == nil {
 				t.Fatalf("opened: %+v", j.Steps)
 			}
@@ -364,7 +364,7 @@ func TestAJournalThatCannotBeReadIsAnError(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(l.root, journalFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, err := bootstrap.OpenJournal(host.Real{Root: l.root}, journalFile)
+	_, err := bootstrap.OpenJournal(&host.Real{Root: l.root}, journalFile)
 	if err == nil || !strings.HasPrefix(err.Error(), "reading journal: ") {
 		t.Errorf("error %v", err)
 	}

@@ -24,7 +24,7 @@ const work = 2 * time.Second
 
 // machine is the host as one of the halves has it: the files below a directory.
 type machine struct {
-	host.Real
+	*host.Real
 	who bootstrap.As
 	lab *lab
 }
@@ -88,7 +88,7 @@ func (l *lab) boot(id string) {
 }
 
 func (l *lab) machine(who bootstrap.As) machine {
-	return machine{host.Real{Root: l.root}, who, l}
+	return machine{&host.Real{Root: l.root}, who, l}
 }
 
 func journalOf(who bootstrap.As) string { return "/" + string(who) + "/journal.json" }

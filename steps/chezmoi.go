@@ -33,7 +33,7 @@ import (
 // read-source-state hooks and modify_ programs for them all the same, evaluates
 // templates and may download externals to its cache, as "chezmoi status" does.
 type chezmoi struct {
-	c      Config
+	c      *Config
 	bin    string // absolute
 	out    string // the built generation, whose programs come first; "": none
 	source string
@@ -44,7 +44,7 @@ type chezmoi struct {
 // newChezmoi is chezmoi for this user's dotfiles with the built generation out
 // ("": none). ok is false when no dotfiles are asked for; z.bin is "" when there is
 // no chezmoi, which chezmoi-fetch mends.
-func newChezmoi(v host.View, f distro.Facts, c Config, out string) (z chezmoi, ok bool) {
+func newChezmoi(v host.View, f *distro.Facts, c *Config, out string) (z chezmoi, ok bool) {
 	if c.Dotfiles == "" || c.Dotfiles == "none" {
 		return chezmoi{}, false
 	}
@@ -54,7 +54,7 @@ func newChezmoi(v host.View, f distro.Facts, c Config, out string) (z chezmoi, o
 
 // findChezmoi is the chezmoi to use: the generation's, else the host's, else the
 // one that chezmoi-fetch has fetched; "" if there is none.
-func findChezmoi(v host.View, f distro.Facts, c Config, out string) string {
+func findChezmoi(v host.View, f *distro.Facts, c *Config, out string) string {
 	if own := out + "/home-path/bin/chezmoi"; out != "" && leads(v, own) {
 		return own
 	}
@@ -72,8 +72,8 @@ const AgentDir = "MOVEIN_AGENT_DIR"
 
 // cmd is a command of chezmoi. It finds programs in the built generation first:
 // what templates and scripts use may come from the home.
-func (z chezmoi) cmd(args ...string) host.Cmd {
-	cmd := host.Cmd{
+func (z chezmoi) cmd(args ...string) *host.Cmd {
+	cmd := &host.Cmd{
 		Args: append([]string{z.bin, "--no-tty", "--no-pager", "--color=false", "--progress=false", "--source", z.source, "--destination", z.c.Home}, args...),
 		Env: []string{"XDG_CONFIG_HOME=" + z.c.ConfigHome, "XDG_DATA_HOME=" + z.c.DataHome,
 			"XDG_STATE_HOME=" + z.c.StateHome, "XDG_CACHE_HOME=" + z.c.CacheHome},
@@ -101,7 +101,7 @@ func (z chezmoi) ask(ctx context.Context, v host.View, fresh *freshConfig, args 
 	return z.query(ctx, v, cmd)
 }
 
-func (z chezmoi) query(ctx context.Context, v host.View, cmd host.Cmd) ([]byte, error) {
+func (z chezmoi) query(ctx context.Context, v host.View, cmd *host.Cmd) ([]byte, error) {
 	most := cmp.Or(z.patience, lookPatience)
 	asking, done := context.WithTimeout(ctx, most)
 	defer done()
@@ -171,7 +171,7 @@ func (z chezmoi) namedState(ctx context.Context, v host.View, fresh *freshConfig
 }
 
 // endOf is where name is when all links on the way are followed.
-func endOf(v host.Files, name string) string {
+func endOf(v host.View, name string) string {
 	for range 40 {
 		next, more := follow(v, name)
 		if !more {

@@ -172,7 +172,7 @@ func (z chezmoi) stampInputs(v host.View) (sum string, newest time.Time, files [
 }
 
 // namesState reports whether the user's config names a state database.
-func (z chezmoi) namesState(v host.Files) bool {
+func (z chezmoi) namesState(v host.View) bool {
 	return slices.ContainsFunc(chezmoiFormats, func(format string) bool { return namesState(readText(v, z.configFile(format))) })
 }
 

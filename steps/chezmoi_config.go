@@ -92,7 +92,7 @@ func (z chezmoi) writeConfig(ctx context.Context, h host.Host, f *freshConfig) e
 
 // root is the directory of the source state: the source, or the directory in it
 // that its .chezmoiroot names.
-func (z chezmoi) root(v host.Files) string {
+func (z chezmoi) root(v host.View) string {
 	return filepath.Join(z.source, strings.TrimSpace(readText(v, filepath.Join(z.source, ".chezmoiroot"))))
 }
 

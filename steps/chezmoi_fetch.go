@@ -19,8 +19,8 @@ const chezmoiURL = "https://github.com/twpayne/chezmoi/releases/download"
 // chezmoiFetch downloads chezmoi's own release when there are dotfiles and neither
 // the built generation nor the host has a chezmoi to apply them with.
 type chezmoiFetch struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (chezmoiFetch) Info() bootstrap.Info {
@@ -83,7 +83,7 @@ func (s chezmoiFetch) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 type chezmoiRelease struct{ version, url, sha256 string }
 
 // wantedChezmoi is the release to fetch: the one that is asked for, else the pinned one.
-func wantedChezmoi(f distro.Facts, c Config) (chezmoiRelease, error) {
+func wantedChezmoi(f *distro.Facts, c *Config) (chezmoiRelease, error) {
 	version := c.ChezmoiVersion
 	if version == "" {
 		version = embed.DefaultChezmoi
@@ -111,6 +111,6 @@ func wantedChezmoi(f distro.Facts, c Config) (chezmoiRelease, error) {
 }
 
 // file is where the program is kept: by the digest of what it came in.
-func (r chezmoiRelease) file(c Config) string {
+func (r chezmoiRelease) file(c *Config) string {
 	return filepath.Join(c.Cache(), fmt.Sprintf("chezmoi-%s-%.12s", r.version, r.sha256))
 }

@@ -31,7 +31,7 @@ var sameEnv = []string{"HOME", "USER", "LOGNAME"}
 //   - the config has hooks, which are programs.
 //
 // What a script does is not looked at; what its template does is.
-func (z chezmoi) impure(v host.Files, files []string) string {
+func (z chezmoi) impure(v host.View, files []string) string {
 	for _, format := range chezmoiFormats {
 		if name := z.configFile(format); strings.Contains(strings.ToLower(readText(v, name)), "hooks") {
 			return name + " has hooks"

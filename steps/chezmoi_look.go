@@ -238,7 +238,8 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 			f.claim(&c)
 			c.Exact = c.Kind == home.Dir && s.exact && !z.spares(v, l, name)
 		case removed[name]:
-			if c.Kind = home.Absent; !exists(v, filepath.Join(z.c.Home, name)) {
+			// An empty file is no reason for create_ to leave it: it is as good as none.
+			if c.Kind, c.Anew = home.Absent, s.opens && !s.modify; !exists(v, filepath.Join(z.c.Home, name)) {
 				continue
 			}
 		default: // a git repository that it clones
@@ -254,7 +255,7 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 
 // spares reports whether an ignore file may have chezmoi leave something that it does
 // not have in the exact directory name.
-func (z chezmoi) spares(v host.Files, l *chezmoiLook, name string) bool {
+func (z chezmoi) spares(v host.View, l *chezmoiLook, name string) bool {
 	for _, file := range l.sight.files {
 		if base := filepath.Base(file); base != ".chezmoiignore" && base != ".chezmoiignore.tmpl" {
 			continue
@@ -304,7 +305,7 @@ func (z chezmoi) script(name string, s sourced, f wantedFile, skipped bool, last
 
 // sourceOf is the file that a target comes from. For what has none of its own (an
 // external's, what is removed) chezmoi names the whole source or makes up a name.
-func (z chezmoi) sourceOf(v host.Files, l *chezmoiLook, name string, removed bool) string {
+func (z chezmoi) sourceOf(v host.View, l *chezmoiLook, name string, removed bool) string {
 	path, root := l.targets[name].path, z.root(v)
 	if path != "" && path != root && exists(v, path) {
 		return path

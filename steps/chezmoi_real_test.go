@@ -21,7 +21,7 @@ import (
 type realDots struct {
 	t        testing.TB
 	z        chezmoi
-	h        host.Real
+	h        *host.Real
 	warnings *[]string
 }
 
@@ -37,14 +37,14 @@ func newRealDots(t testing.TB, source files) realDots {
 		}
 	}
 	top := t.TempDir()
-	c := Config{
+	c := &Config{
 		User: "ann", UID: os.Getuid(), Home: top + "/home", Dotfiles: top + "/source", ConfigHome: top + "/config",
 		DataHome: top + "/data", StateHome: top + "/state", CacheHome: top + "/cache",
 	}
 	var warnings []string
 	d := realDots{t: t, warnings: &warnings,
 		z: chezmoi{c: c, bin: bin, source: c.Dotfiles},
-		h: host.Real{Env: []string{"HOME=" + c.Home, "PATH=/usr/bin:/bin", "USER=ann"}, Cache: c.Cache(), Notes: func(n host.Note) { warnings = append(warnings, n.Warning) }},
+		h: &host.Real{Env: []string{"HOME=" + c.Home, "PATH=/usr/bin:/bin", "USER=ann"}, Cache: c.Cache(), Notes: func(n host.Note) { warnings = append(warnings, n.Warning) }},
 	}
 	d.put(c.Home+"/", "")
 	for name, text := range source {
@@ -367,6 +367,20 @@ func TestChezmoiWritesThroughALinkThatItIsToldToLeave(t *testing.T) {
 	d.apply(l)
 	if target, err := os.Readlink(d.home(".config/x")); target != "../dots/x" || d.text("dots/x/y") != "the y" || d.text("dots/x/z/w") != "the w" || d.text("a") != "1" {
 		t.Errorf("%q, %v; %q %q", target, err, d.text("dots/x/y"), d.text("dots/x/z/w"))
+	}
+}
+
+// chezmoi would remove it, and make it the next time.
+func TestChezmoiMakesAnewWhatIsEmpty(t *testing.T) {
+	d := newRealDots(t, files{"create_a": "1", "create_b": "2", "modify_c": "#!/bin/sh\n"})
+	d.put(d.home("a"), "")
+	d.put(d.home("b"), "mine")
+	d.put(d.home("c"), "mine")
+	l := d.look()
+	for name, want := range map[string]home.Claim{"a": {Kind: home.Absent, Anew: true}, "b": {Kind: home.File}, "c": {Kind: home.Absent}} {
+		if got := l.claimOf(name); got.Kind != want.Kind || got.Anew != want.Anew {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 

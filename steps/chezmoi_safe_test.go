@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"movein/bootstrap"
+	"movein/bootstrap/host"
 )
 
 func TestChezmoiDoesNotWaitForEver(t *testing.T) {
@@ -158,18 +160,17 @@ func TestChezmoiIsAskedWhenWhatALinkLeadsToIsEdited(t *testing.T) {
 	d.put(d.home("kept/other.toml"), "progress = false\n")
 	d.put(d.z.configFile("toml"), "-> "+d.home("kept/link.toml"))
 	d.put(d.home("kept/link.toml"), "-> config.toml")
-	for what, change := range map[string]func() error{
-		"edited": func() error { return os.WriteFile(kept, []byte("progress = true\n"), 0o600) },
-		"led elsewhere": func() error {
-			return errors.Join(os.Remove(d.home("kept/link.toml")), os.Symlink("other.toml", d.home("kept/link.toml")))
-		},
-	} {
+	edit := func() error { return os.WriteFile(kept, []byte("progress = true\n"), 0o600) }
+	lead := func() error {
+		return errors.Join(os.Remove(d.home("kept/link.toml")), os.Symlink("other.toml", d.home("kept/link.toml")))
+	}
+	for i, change := range []func() error{edit, lead} { // in this order: after the second the first is of no interest
 		d.settled()
 		if err := change(); err != nil {
 			t.Fatal(err)
 		}
 		if d.z.unchanged(d.h, "key") {
-			t.Errorf("%s: the config counts as unchanged", what)
+			t.Errorf("change %d: the config counts as unchanged", i)
 		}
 	}
 }
@@ -189,5 +190,50 @@ func TestChezmoiIsAskedWhatPartsAndHooksSee(t *testing.T) {
 		if why := d.look().sight.why; why == "" || strings.Contains(why, "just before") {
 			t.Errorf("%s is no reason to ask: %q", what, why)
 		}
+	}
+}
+
+// closed is a host on which nobody may read a file, nor enter a directory "shut".
+type closed struct{ host.View }
+
+func (c closed) Lstat(name string) (fs.FileInfo, error) {
+	if filepath.Base(filepath.Dir(name)) == "shut" {
+		return nil, &fs.PathError{Op: "lstat", Path: name, Err: fs.ErrPermission}
+	}
+	return c.View.Lstat(name)
+}
+
+func (c closed) ReadHead(name string, _ int) ([]byte, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+}
+
+func TestWhatChezmoiMayNotReadIsRefused(t *testing.T) {
+	d := newRealDots(t, files{})
+	d.put(d.home("d/b"), "mine")
+	d.put(d.home("shut/c"), "mine")
+	for path, want := range map[string]string{"d/b": "d/b may not be read", "shut/c": "shut may not be entered", "d/none": " "} {
+		name, why := inReadersWay(closed{d.h}, d.z.c.Home, path)
+		if got := strings.TrimPrefix(name, d.z.c.Home+"/") + " " + why; got != want {
+			t.Errorf("%s: %q, not %q", path, got, want)
+		}
+	}
+}
+
+func TestADiffShowsNothingOfTheConfig(t *testing.T) {
+	d := newRealDots(t, files{"a.tmpl": "{{ .deep.token }} {{ index .list 0 }} {{ .pin }} shown\n"})
+	d.put(d.home("a"), "older hushhush\n")
+	d.z.c.ConfigHome, d.z.c.Diff = d.home(".config"), true
+	d.put(d.home(".config/chezmoi/chezmoi.toml"), "[data]\nlist = ['silence']\npin = 93751\n[data.deep]\ntoken = 'hushhush'\n")
+	d.put(d.home("gen/home-files/"), "")
+	d.put(d.home("gen/home-path/bin/chezmoi"), "-> "+d.z.bin)
+	s := homeActivate{c: d.z.c}
+	p, err := s.preview(t.Context(), d.h, generation{s.c, d.home("gen")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := p.change(d.h)
+	shown := change[len(change)-1].Diff
+	if !strings.Contains(shown, "older [redacted]") || !strings.Contains(shown, "[redacted] [redacted] [redacted] shown") {
+		t.Errorf("%q", shown)
 	}
 }

@@ -1,8 +1,11 @@
 package steps
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -29,7 +32,7 @@ var secretWords = strings.Fields(`output outputList exec decrypt decryptAES env 
 // mayTell reports whether the content of a target may have a secret in it that chezmoi
 // does not know as one: its template calls one of secretWords or reads what is not in
 // the source, or a program makes it.
-func (z chezmoi) mayTell(v host.Files, s sourced) bool {
+func (z chezmoi) mayTell(v host.View, s sourced) bool {
 	if !s.template && !s.modify {
 		return false
 	}
@@ -41,7 +44,7 @@ func (z chezmoi) mayTell(v host.Files, s sourced) bool {
 }
 
 // tells is mayTell of a template's text and of the templates that it has in it.
-func (z chezmoi) tells(v host.Files, text string, seen map[string]bool) bool {
+func (z chezmoi) tells(v host.View, text string, seen map[string]bool) bool {
 	if strings.Contains(text, "chezmoi:template:") || calls(text, secretWords) != "" { // its own delimiters
 		return true
 	}
@@ -63,6 +66,42 @@ func (z chezmoi) tells(v host.Files, text string, seen map[string]bool) bool {
 		}
 	}
 	return false
+}
+
+// private knows the values that the config has for templates and programs: it is its
+// user's own, and any of them may be a secret.
+func (z chezmoi) private(ctx context.Context, v host.View, fresh *freshConfig) (*host.Redactor, error) {
+	what := "asking chezmoi for its config"
+	out, err := z.ask(ctx, v, fresh, "dump-config", "--format=json")
+	if err != nil {
+		return nil, z.explain(what, err)
+	}
+	var config struct{ Data, Env, ScriptEnv any }
+	in := json.NewDecoder(bytes.NewReader(out))
+	in.UseNumber()
+	if err := in.Decode(&config); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	r := &host.Redactor{}
+	var add func(value any)
+	add = func(value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for _, inner := range value {
+				add(inner)
+			}
+		case []any:
+			for _, inner := range value {
+				add(inner)
+			}
+		case string:
+			r.Add(value)
+		case json.Number:
+			r.Add(value.String())
+		}
+	}
+	add([]any{config.Data, config.Env, config.ScriptEnv})
+	return r, nil
 }
 
 // wanted is the target state. Which targets need a secret is not guessed from

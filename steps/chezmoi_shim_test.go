@@ -9,7 +9,7 @@ import (
 // TestShims: while the vault is open, chezmoi finds our keepassxc-cli first, and its prompt
 // for a password is no part of what it says.
 func TestShims(t *testing.T) {
-	z := chezmoi{c: Config{Home: "/home/mitsio", Shims: "/run/user/1000/movein/bin"}, bin: "/usr/bin/chezmoi", out: "/nix/store/x"}
+	z := chezmoi{c: &Config{Home: "/home/mitsio", Shims: "/run/user/1000/movein/bin"}, bin: "/usr/bin/chezmoi", out: "/nix/store/x"}
 	cmd := z.cmd("archive")
 	if !slices.Equal(cmd.Path, []string{"/run/user/1000/movein/bin", "/nix/store/x/home-path/bin"}) || string(cmd.Stdin) != "unused\n" {
 		t.Errorf("%q, %q", cmd.Path, cmd.Stdin)

@@ -1,6 +1,8 @@
 package steps
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -68,37 +70,44 @@ func readSourceName(path string) sourced {
 // blocked refuses what chezmoi would wait for for ever, read without an end, or cannot
 // read: a pipe, device or directory where it reads a file of the home to know what
 // that is to be, or something else than directories on the way there.
-func (z chezmoi) blocked(v host.Files, files []string) error {
+func (z chezmoi) blocked(v host.View, files []string) error {
 	root := z.root(v)
 	for _, file := range files {
 		rel, err := filepath.Rel(root, file)
 		if err != nil || !filepath.IsLocal(rel) || !readSourceName(file).opens {
 			continue
 		}
-		if name := inReadersWay(v, z.c.Home, targetPath(rel)); name != "" {
-			return bootstrap.Hint(bootstrap.Refuse("%s is in the way: %s has chezmoi read a file there", home.Shown(name), home.Shown(file)), "move it away and run the same command again")
+		if name, why := inReadersWay(v, z.c.Home, targetPath(rel)); name != "" {
+			return bootstrap.Hint(bootstrap.Refuse("%s %s: %s has chezmoi read a file there", home.Shown(name), why, home.Shown(file)), "move it away and run the same command again")
 		}
 	}
 	return nil
 }
 
-// inReadersWay is what keeps the file at path below dir from being read; "" if
+// inReadersWay is what keeps the file at path below dir from being read, and how; "" if
 // nothing does, or nothing is there.
-func inReadersWay(v host.Files, dir, path string) string {
-	name := dir
+func inReadersWay(v host.View, dir, path string) (name, why string) {
+	name = dir
 	for part, more := "", true; more; {
 		part, path, more = strings.Cut(path, "/")
 		name = filepath.Join(name, part)
 		end := endOf(v, name)
 		info, err := v.Lstat(end)
 		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return filepath.Dir(end), "may not be entered"
 		case err != nil:
-			return ""
+			return "", ""
 		case more && !info.IsDir(), !more && end != "/dev/null" && !info.Mode().IsRegular():
-			return name
+			return name, "is in the way"
+		case more:
+		default:
+			if _, err := v.ReadHead(end, 0); errors.Is(err, fs.ErrPermission) {
+				return name, "may not be read"
+			}
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // targetPath is where in the home a path of the source state belongs.

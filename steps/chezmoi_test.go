@@ -17,7 +17,7 @@ import (
 )
 
 // dotsConfig is what ann wants, with dotfiles.
-func dotsConfig() Config {
+func dotsConfig() *Config {
 	c := testConfig()
 	c.Dotfiles = "https://example.org/ann/dots.git"
 	return c

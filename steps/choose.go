@@ -55,7 +55,7 @@ func (s homeBuild) candidates(v host.View) []string {
 }
 
 // platformNames are the names under which a home repo keeps a kind of host.
-func platformNames(f distro.Facts) []string {
+func platformNames(f *distro.Facts) []string {
 	switch {
 	case f.WSL != 0:
 		return []string{"wsl-workspace", "wsl"}
@@ -114,7 +114,7 @@ func (s homeBuild) choose(ctx context.Context, v host.View, flake string) (strin
 }
 
 // unlinked is a home directory without the link /home, which on ostree hosts leads to /var/home.
-func unlinked(v host.Files, home string) string {
+func unlinked(v host.View, home string) string {
 	if to, ok := follow(v, home); ok {
 		return to
 	}

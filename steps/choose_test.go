@@ -23,7 +23,7 @@ func TestCandidatesGoFromTheNearestToTheFarthest(t *testing.T) {
 	remembered := files{"/home/ann/.local/state/movein/home.json": `{"repo": "https://example.org/ann/home.git", "attribute": "last"}`}
 	for _, test := range []struct {
 		name   string
-		f      distro.Facts
+		f      *distro.Facts
 		change func(*Config)
 		files  files
 		want   string
@@ -44,7 +44,7 @@ func TestCandidatesGoFromTheNearestToTheFarthest(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := testConfig()
 			if test.change != nil {
-				test.change(&c)
+				test.change(c)
 			}
 			h := hosttest.New(t, test.files)
 			for range 10 { // nothing of it by chance

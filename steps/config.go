@@ -73,13 +73,13 @@ type Check struct {
 const Starter = "starter"
 
 // State is the directory for what movein remembers of this user's home.
-func (c Config) State() string { return filepath.Join(c.StateHome, "movein") }
+func (c *Config) State() string { return filepath.Join(c.StateHome, "movein") }
 
 // Cache is the directory for what movein can get again.
-func (c Config) Cache() string { return filepath.Join(c.CacheHome, "movein") }
+func (c *Config) Cache() string { return filepath.Join(c.CacheHome, "movein") }
 
 // HomeDir is where the home repo is on this host, and whether movein is to clone it there.
-func (c Config) HomeDir() (dir string, clone bool) {
+func (c *Config) HomeDir() (dir string, clone bool) {
 	switch {
 	case c.HomeRepo == Starter:
 		return filepath.Join(c.DataHome, "movein", "starter"), false
@@ -90,7 +90,7 @@ func (c Config) HomeDir() (dir string, clone bool) {
 }
 
 // DotfilesDir is where the chezmoi source is on this host, and whether movein is to clone it there.
-func (c Config) DotfilesDir() (dir string, clone bool) {
+func (c *Config) DotfilesDir() (dir string, clone bool) {
 	if local(c.Dotfiles) {
 		return c.localPath(c.Dotfiles), false
 	}
@@ -103,7 +103,7 @@ func local(repo string) bool {
 		strings.HasPrefix(repo, "~/") || repo == "." || repo == ".."
 }
 
-func (c Config) localPath(repo string) string {
+func (c *Config) localPath(repo string) string {
 	if rest, ok := strings.CutPrefix(repo, "~/"); ok {
 		return filepath.Join(c.Home, rest)
 	}

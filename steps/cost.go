@@ -96,7 +96,7 @@ func giant(name string) bool {
 
 // compiled are the names of those of the derivations that compile something: that
 // have sources, are no download themselves, and are not meant to be made on each host.
-func compiled(v host.Files, drvs []string) (names []string) {
+func compiled(v host.View, drvs []string) (names []string) {
 	for _, drv := range drvs {
 		text := readText(v, drv)
 		outputs, _, _ := strings.Cut(text, "]")

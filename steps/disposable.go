@@ -94,7 +94,7 @@ func workInClone(ctx context.Context, v host.View, dir string) (string, error) {
 	}
 	git := func(args ...string) (lines []string, err error) {
 		all := append([]string{"git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "--git-dir=" + dir + "/.git", "--work-tree=" + dir}, args...)
-		res, err := v.Query(ctx, host.Cmd{Args: all, Dir: dir, Env: []string{"GIT_OPTIONAL_LOCKS=0", "LC_ALL=C"}})
+		res, err := v.Query(ctx, &host.Cmd{Args: all, Dir: dir, Env: []string{"GIT_OPTIONAL_LOCKS=0", "LC_ALL=C"}})
 		if err != nil {
 			return nil, err
 		}

@@ -84,7 +84,7 @@ func TestAPurgeLeavesWorkThatIsNowhereElse(t *testing.T) {
 		gitHere(t, top+"/origin", "commit", "-qm", "one")
 		gitHere(t, top, "clone", "-q", top+"/origin", dir)
 		test.work(t, dir)
-		h := host.Real{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + top}}
+		h := &host.Real{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + top}}
 		u, err := PlanUninstall(context.Background(), h, testFacts(), c, true)
 		if err != nil || !slices.Contains(u.Stays, dir) || len(u.gone) > 0 {
 			t.Errorf("%s, in a clone that is not movein's: %+v, %v", what, u, err)

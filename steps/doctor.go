@@ -39,12 +39,12 @@ type Finding struct {
 // doctor is one examination.
 type doctor struct {
 	v host.View
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // Examine runs every check, in an order in which each makes sense after the last.
-func Examine(ctx context.Context, v host.View, f distro.Facts, c Config) iter.Seq[Finding] {
+func Examine(ctx context.Context, v host.View, f *distro.Facts, c *Config) iter.Seq[Finding] {
 	d := doctor{v, f, c}
 	checks := []func(context.Context) Finding{
 		d.host, d.root, d.wsl, d.windows, d.disk, d.memory, d.clock, d.proxy, d.sudo, d.secure, d.login,
@@ -145,7 +145,7 @@ func (d doctor) sudo(ctx context.Context) Finding {
 		if _, err := d.v.LookPath(tool); err != nil {
 			continue
 		}
-		if _, err := d.v.Query(ctx, host.Cmd{Args: []string{tool, "-n", "true"}}); err != nil {
+		if _, err := d.v.Query(ctx, &host.Cmd{Args: []string{tool, "-n", "true"}}); err != nil {
 			return Finding{"sudo", Info, tool + " is there and asks for a password", "", ""}
 		}
 		return Finding{"sudo", Good, tool + " needs no password", "", ""}

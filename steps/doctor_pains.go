@@ -49,7 +49,7 @@ func (d doctor) shell(ctx context.Context) Finding {
 	if kind := detectNix(ctx, d.v, d.f, d.c).Kind; kind == nixNone || kind == nixRootless || kind == nixUnmounted {
 		return Finding{}
 	}
-	_, err := d.v.Query(ctx, host.Cmd{Args: []string{"env", "-i", "HOME=" + d.c.Home, "USER=" + d.c.User, "PATH=/usr/bin:/bin", "sh", "-lc", "command -v nix"}})
+	_, err := d.v.Query(ctx, &host.Cmd{Args: []string{"env", "-i", "HOME=" + d.c.Home, "USER=" + d.c.User, "PATH=/usr/bin:/bin", "sh", "-lc", "command -v nix"}})
 	if err == nil {
 		return Finding{}
 	}
@@ -71,10 +71,10 @@ func (d doctor) secure(ctx context.Context) Finding {
 	if _, err := d.v.LookPath("sudo"); err != nil || nix.Bin == "" || strings.HasPrefix(nix.Bin, "/usr/") || d.c.UID == 0 {
 		return Finding{}
 	}
-	if _, err := d.v.Query(ctx, host.Cmd{Args: []string{"sudo", "-n", "true"}}); err != nil {
+	if _, err := d.v.Query(ctx, &host.Cmd{Args: []string{"sudo", "-n", "true"}}); err != nil {
 		return Finding{}
 	}
-	if _, err := d.v.Query(ctx, host.Cmd{Args: []string{"sudo", "-n", "sh", "-c", "command -v nix"}}); err == nil {
+	if _, err := d.v.Query(ctx, &host.Cmd{Args: []string{"sudo", "-n", "sh", "-c", "command -v nix"}}); err == nil {
 		return Finding{}
 	}
 	return Finding{"sudo nix", Info, "sudo does not find nix", "sudo has a PATH of its own, secure_path", "sudo " + nix.Bin}
@@ -208,9 +208,9 @@ func (d doctor) session(ctx context.Context) Finding {
 }
 
 func (d doctor) linger(ctx context.Context) Finding {
-	s := sessionHost{d.f, d.c}
-	s.c.GPUSetup, s.c.NoRoot = false, false
-	return d.pending(ctx, "linger", "units of yours end when you log out, and do not start with the host", s)
+	c := *d.c
+	c.GPUSetup, c.NoRoot = false, false
+	return d.pending(ctx, "linger", "units of yours end when you log out, and do not start with the host", sessionHost{d.f, &c})
 }
 
 // bus finds that the generation's units cannot be started now.
@@ -278,7 +278,7 @@ func (d doctor) denials(ctx context.Context) Finding {
 	if d.f.SELinux != "enforcing" {
 		return Finding{}
 	}
-	res, err := d.v.Query(ctx, host.Cmd{Args: []string{"journalctl", "--boot", "--quiet", "--no-pager", "--lines", "1", "--output", "cat", "_TRANSPORT=audit", "--grep", "avc: +denied.*nix"}})
+	res, err := d.v.Query(ctx, &host.Cmd{Args: []string{"journalctl", "--boot", "--quiet", "--no-pager", "--lines", "1", "--output", "cat", "_TRANSPORT=audit", "--grep", "avc: +denied.*nix"}})
 	if said := strings.TrimSpace(string(res.Stdout)); err == nil && said != "" {
 		return Finding{"selinux", Warning, "SELinux denies: " + said, "labels in the store are not those of programs", "sudo restorecon -RF /nix; then: movein apply"}
 	}

@@ -31,7 +31,7 @@ func planting(have files) func(*hosttest.Host, *distro.Facts, *Config) {
 }
 
 func wslWithoutSystemd(h *hosttest.Host, f *distro.Facts, _ *Config) {
-	*f = wslFacts()
+	*f = *wslFacts()
 	h.Put("/usr/lib/systemd/systemd", "x")
 	h.OnDaemon = silent
 }
@@ -70,7 +70,7 @@ func pains() []pain {
 		{13, "a menu without the programs", func(h h, _ *distro.Facts, c *Config) {
 			planting(files{"/usr/bin/kbuildsycoca6": "!0755 x", theGen + "/home-path/share/applications/x.desktop": "x", "/home/ann/.cache/ksycoca6_en": "x"})(h, nil, nil)
 			target, _ := h.Readlink(c.profile(h))
-			for !(session{testFacts(), *c}).menuStale(h, generation{*c, theGen}) {
+			for !(session{testFacts(), c}).menuStale(h, generation{c, theGen}) {
 				h.Put(c.profile(h), "-> "+target)
 			}
 		}, "session", []string{"refresh the menu", "movein apply --only session"}},
@@ -119,7 +119,7 @@ func TestTheDoctorKnowsEachPainAndWhatMendsIt(t *testing.T) {
 		seen[p.n] = true
 		t.Run(fmt.Sprintf("%d %s", p.n, p.name), func(t *testing.T) {
 			h, f, c := patient(t)
-			p.plant(h, &f, &c)
+			p.plant(h, f, c)
 			var all []string
 			for got := range Examine(t.Context(), h.View(), f, c) {
 				all = append(all, fmt.Sprintf("%+v", got))

@@ -17,7 +17,7 @@ import (
 )
 
 // patient is a host on which every check is good, with the config it is good for.
-func patient(t *testing.T) (*hosttest.Host, distro.Facts, Config) {
+func patient(t *testing.T) (*hosttest.Host, *distro.Facts, *Config) {
 	h := activeHost(t)
 	h.Lax = true
 	h.Put("/usr/bin/sudo", "!0755 x")
@@ -128,7 +128,7 @@ func TestTheDoctorFindsEachBadCaseAndSaysWhatMendsIt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h, f, c := patient(t)
-			test.spoil(h, &f, &c)
+			test.spoil(h, f, c)
 			var all []string
 			for got := range Examine(t.Context(), h.View(), f, c) {
 				all = append(all, fmt.Sprintf("%+v", got))

@@ -82,7 +82,7 @@ type HostTable struct {
 
 // ReadFile reads a movein.toml. An unknown key, a wrong type, or text that is no
 // TOML is an error that names file, line and key. A file that is not there is fs.ErrNotExist.
-func ReadFile(v host.Files, name string) (File, map[string]any, error) {
+func ReadFile(v host.View, name string) (File, map[string]any, error) {
 	var f File
 	data, err := v.ReadFile(name)
 	if errors.Is(err, syscall.ENOTDIR) {
@@ -177,7 +177,7 @@ func explainTOML(name string, err error) error {
 // withRepo adds what the home repo's own movein.toml says and nobody said
 // louder. Steps ask for it themselves, because on a fresh host that file arrives
 // in the middle of the run.
-func (c Config) withRepo(v host.Files) (Config, error) {
+func (c *Config) withRepo(v host.View) (*Config, error) {
 	dir, _ := c.HomeDir()
 	f, _, err := ReadFile(v, filepath.Join(dir, "movein.toml"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -185,22 +185,23 @@ func (c Config) withRepo(v host.Files) (Config, error) {
 	} else if err != nil {
 		return c, err
 	}
+	all := c.WithTables(f)
 	if f.Dotfiles != nil && !slices.Contains(c.Given, "dotfiles") {
-		c.Dotfiles = *f.Dotfiles
+		all.Dotfiles = *f.Dotfiles
 	}
 	if f.Configuration != nil && !slices.Contains(c.Given, "configuration") {
-		c.Configuration = *f.Configuration
+		all.Configuration = *f.Configuration
 	}
-	return c.WithTables(f), nil
+	return all, nil
 }
 
-// WithTables adds the tables of a file, which no flag can say, to those that are there.
-func (c Config) WithTables(f File) Config {
-	louder := c.Verify
-	c.Verify = slices.Clone(c.Verify)
+// WithTables is c with the tables of a file, which no flag can say, added to those that are there.
+func (c *Config) WithTables(f File) *Config {
+	all := *c
+	all.Verify = slices.Clone(c.Verify)
 	for _, check := range f.Verify {
-		if !slices.ContainsFunc(louder, func(k Check) bool { return k.Name == check.Name }) {
-			c.Verify = append(c.Verify, check)
+		if !slices.ContainsFunc(c.Verify, func(k Check) bool { return k.Name == check.Name }) {
+			all.Verify = append(all.Verify, check)
 		}
 	}
 	aliases := map[string][]string{}
@@ -212,25 +213,25 @@ func (c Config) WithTables(f File) Config {
 			aliases[name] = table.Aliases
 		}
 	}
-	c.Aliases = aliases
+	all.Aliases = aliases
 	ownership := map[string]string{}
 	maps.Copy(ownership, f.Ownership)
 	maps.Copy(ownership, c.Ownership) // the louder
-	c.Ownership = ownership
+	all.Ownership = ownership
 	prompts := map[string]any{}
 	maps.Copy(prompts, f.Chezmoi.Prompts)
 	maps.Copy(prompts, c.Prompts)
-	c.Prompts = prompts
+	all.Prompts = prompts
 	secrets := map[string]SecretEntry{}
 	maps.Copy(secrets, f.Secrets)
 	maps.Copy(secrets, c.Secrets)
-	c.Secrets = secrets
-	return c
+	all.Secrets = secrets
+	return &all
 }
 
 // LastRepo is the home repo that was used here before, or the flake that is at
 // home-manager's usual place; "" if there is neither.
-func LastRepo(v host.Files, c Config) string {
+func LastRepo(v host.View, c *Config) string {
 	if b := readBuilt(v, c); b.Repo != "" {
 		return b.Repo
 	}

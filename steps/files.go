@@ -8,7 +8,7 @@ import (
 )
 
 // owner returns the user id that a file belongs to, and whether there is such a file.
-func owner(v host.Files, name string) (uid int, ok bool) {
+func owner(v host.View, name string) (uid int, ok bool) {
 	info, err := v.Lstat(name)
 	if err != nil {
 		return 0, false
@@ -21,7 +21,7 @@ func owner(v host.Files, name string) (uid int, ok bool) {
 }
 
 // readText is the text of a file; "" if it cannot be read.
-func readText(v host.Files, name string) string {
+func readText(v host.View, name string) string {
 	data, err := v.ReadFile(name)
 	if err != nil {
 		return ""
@@ -30,7 +30,7 @@ func readText(v host.Files, name string) string {
 }
 
 // isLink reports whether name is a symlink, and where to.
-func isLink(v host.Files, name string) (target string, ok bool) {
+func isLink(v host.View, name string) (target string, ok bool) {
 	info, err := v.Lstat(name)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return "", false

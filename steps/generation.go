@@ -10,13 +10,13 @@ import (
 // generation is a home-manager generation in the store, and the user's state
 // around it, as home-manager makes them.
 type generation struct {
-	c   Config
+	c   *Config
 	out string // store path
 }
 
 // profile is the user's home-manager profile: in the state directory if Nix keeps
 // profiles there, else at the older place. home-manager chooses the same way.
-func (c Config) profile(v host.Files) string {
+func (c *Config) profile(v host.View) string {
 	dir := filepath.Join(c.StateHome, "nix", "profiles")
 	old := "/nix/var/nix/profiles/per-user/" + c.User
 	if !exists(v, dir) && exists(v, old) {
@@ -26,15 +26,15 @@ func (c Config) profile(v host.Files) string {
 }
 
 // current is home-manager's own garbage collector root of the active generation.
-func (c Config) current() string {
+func (c *Config) current() string {
 	return filepath.Join(c.StateHome, "home-manager", "gcroots", "current-home")
 }
 
 // Generation is the store path of the user's active home generation; "" if none.
-func (c Config) Generation(v host.Files) string { return c.activeGeneration(v) }
+func (c *Config) Generation(v host.View) string { return c.activeGeneration(v) }
 
 // activeGeneration is the store path of the generation that the user's profile names; "" if none.
-func (c Config) activeGeneration(v host.Files) string {
+func (c *Config) activeGeneration(v host.View) string {
 	link, ok := isLink(v, c.profile(v))
 	if !ok {
 		return ""
@@ -44,7 +44,7 @@ func (c Config) activeGeneration(v host.Files) string {
 }
 
 // generationOf is the number of the newest generation in the user's profile that is out; 0 if none.
-func (c Config) generationOf(v host.Files, out string) (number int) {
+func (c *Config) generationOf(v host.View, out string) (number int) {
 	dir := filepath.Dir(c.profile(v))
 	entries, err := v.ReadDir(dir)
 	if err != nil {
@@ -65,7 +65,7 @@ type leaf struct {
 }
 
 // leaves lists the generation's files.
-func (g generation) leaves(v host.Files) ([]leaf, error) {
+func (g generation) leaves(v host.View) ([]leaf, error) {
 	top := g.out + "/home-files"
 	for range 10 { // the links of the files lead to where this one ends
 		next, ok := follow(v, top)
@@ -99,12 +99,12 @@ func (g generation) leaves(v host.Files) ([]leaf, error) {
 
 // keepsCurrent reports whether the generation's activation leaves the root
 // current-home, as home-manager's own does at its end.
-func (g generation) keepsCurrent(v host.Files) bool {
+func (g generation) keepsCurrent(v host.View) bool {
 	return strings.Contains(readText(v, g.out+"/activate"), "current-home")
 }
 
 // packagesKept reports whether the generation's packages are in the user's profile.
-func (g generation) packagesKept(v host.Files) bool {
+func (g generation) packagesKept(v host.View) bool {
 	path, ok := isLink(v, g.out+"/home-path")
 	if !ok || !nonEmpty(v, path) {
 		return true

@@ -28,7 +28,7 @@ type HomeGeneration struct {
 
 // Generations are the home generations, newest first, with the numbers that
 // home-manager shows, too.
-func Generations(v host.View, c Config) ([]HomeGeneration, error) {
+func Generations(v host.View, c *Config) ([]HomeGeneration, error) {
 	dir := filepath.Dir(c.profile(v))
 	entries, err := v.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +69,7 @@ type Package struct {
 }
 
 // Packages are what the active generation installs, sorted by name.
-func Packages(ctx context.Context, v host.View, f distro.Facts, c Config) ([]Package, error) {
+func Packages(ctx context.Context, v host.View, f *distro.Facts, c *Config) ([]Package, error) {
 	out := c.activeGeneration(v)
 	if out == "" {
 		return nil, bootstrap.Hint(errors.New("there is no home generation"), "make one: movein apply")
@@ -121,7 +121,7 @@ type Cut struct {
 }
 
 // LastChange says in what state the last change left the home.
-func LastChange(v host.View, c Config) (l Cut) {
+func LastChange(v host.View, c *Config) (l Cut) {
 	s := homeActivate{c: c}
 	_, cut, err := s.changer().CutShort(v)
 	l.Short, l.Skipped = cut || err != nil, Skipped(v)

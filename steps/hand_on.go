@@ -20,7 +20,7 @@ import (
 // handOn brings the secrets of [secrets] to where they are wanted: files, the session's
 // environment, the ssh-agent, the keyring. What it has brought is seen without the value,
 // so that a run that changes nothing needs no vault.
-type handOn struct{ c Config }
+type handOn struct{ c *Config }
 
 func (handOn) Info() bootstrap.Info {
 	return bootstrap.Info{Name: "secrets", Title: "Secrets", Needs: []string{"home-activate"}}
@@ -90,7 +90,7 @@ func (s handOn) path(f SecretFile) string {
 func (s handOn) record() string { return filepath.Join(s.c.State(), "handed.json") }
 
 // handed is what was brought where, and how it is known again.
-func (s handOn) handed(v host.Files) map[string]string {
+func (s handOn) handed(v host.View) map[string]string {
 	marks := map[string]string{}
 	if json.Unmarshal([]byte(readText(v, s.record())), &marks) != nil {
 		return map[string]string{} // then it is found out again
@@ -136,7 +136,7 @@ func (s handOn) differs(ctx context.Context, v host.View, d delivery) bool {
 }
 
 // linkOn is a symlink on the way to dir, below the home if dir is; "" if there is none.
-func (s handOn) linkOn(v host.Files, dir string) string {
+func (s handOn) linkOn(v host.View, dir string) string {
 	for ; dir != s.c.Home && dir != "/"; dir = filepath.Dir(dir) {
 		if info, err := v.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return dir
@@ -146,7 +146,7 @@ func (s handOn) linkOn(v host.Files, dir string) string {
 }
 
 // markOf is how a file of ours is known: the same as long as nobody wrote to it.
-func markOf(v host.Files, name string) string {
+func markOf(v host.View, name string) string {
 	info, err := v.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() {
 		return ""
@@ -213,7 +213,7 @@ func Unhanded(v host.Memory) []string {
 }
 
 // written are the files that were brought and not changed since.
-func (s handOn) written(v host.Files) (names []string) {
+func (s handOn) written(v host.View) (names []string) {
 	for key, mark := range s.handed(v) {
 		if _, name, ok := strings.Cut(key, " file "); ok && mark == markOf(v, name) {
 			names = append(names, name)

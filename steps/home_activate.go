@@ -17,8 +17,8 @@ import (
 // homeActivate makes the built generation the home's: profile, links, packages,
 // units. If that fails, the home is given back as it was.
 type homeActivate struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (homeActivate) Info() bootstrap.Info {
@@ -60,7 +60,7 @@ func (s homeActivate) changer() home.Changer {
 
 // Unfinished refuses what may not be done while a change of the home is cut short:
 // its backups are needed to take it back.
-func Unfinished(v host.Files, c Config) error {
+func Unfinished(v host.View, c *Config) error {
 	_, cut, err := homeActivate{c: c}.changer().CutShort(v)
 	if err == nil && cut {
 		err = bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short, and its backups are needed to take it back"), "finish it first: movein apply")
@@ -69,7 +69,7 @@ func Unfinished(v host.Files, c Config) error {
 }
 
 // Prune removes backups of the home. The caller holds the user's lock.
-func Prune(h host.Host, c Config, runs []home.Run) error {
+func Prune(h host.Host, c *Config, runs []home.Run) error {
 	return homeActivate{c: c}.changer().Prune(h, runs)
 }
 
@@ -111,6 +111,9 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	}
 	if err != nil {
 		return err
+	}
+	if job.Activate != nil && !exists(h, filepath.Join(s.c.Home, ".nix-defexpr")) { // nix-env makes it
+		job.Also = append(job.Also, ".nix-defexpr/channels", ".nix-defexpr/channels_root")
 	}
 	return s.changer().Do(ctx, h, job)
 }

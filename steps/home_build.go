@@ -22,8 +22,8 @@ import (
 // homeBuild builds the generation of the chosen configuration. What was built
 // from what is remembered, so that an unchanged host is not evaluated again.
 type homeBuild struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // buildSchema goes up when home-build asks Nix for something else than before.
@@ -47,7 +47,7 @@ func (s homeBuild) record() string { return filepath.Join(s.c.State(), "home.jso
 // root is our own garbage collector root for the generation.
 func (s homeBuild) root() string { return filepath.Join(s.c.State(), "gcroots", "home") }
 
-func readBuilt(v host.Files, c Config) built {
+func readBuilt(v host.View, c *Config) built {
 	var b built
 	if data, err := v.ReadFile(homeBuild{c: c}.record()); err == nil {
 		json.Unmarshal(data, &b) //nolint:errcheck // nothing is remembered then
@@ -161,7 +161,7 @@ type hasher interface {
 }
 
 // hashTree hashes a flake that is no git repository: all of its files.
-func hashTree(v host.Files, dir string, h hasher) string {
+func hashTree(v host.View, dir string, h hasher) string {
 	const most = 2000 // files; a larger tree is left to Nix
 	n := 0
 	var walk func(rel string) error
@@ -192,7 +192,7 @@ func hashTree(v host.Files, dir string, h hasher) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func hashFile(v host.Files, dir, name string, h hasher) error {
+func hashFile(v host.View, dir, name string, h hasher) error {
 	file := filepath.Join(dir, name)
 	info, err := v.Lstat(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -228,12 +228,12 @@ func (s homeBuild) flake(ctx context.Context, v host.View) string {
 }
 
 // nixCmd is a command of the host's nix for this user.
-func (s homeBuild) nixCmd(ctx context.Context, v host.View, args ...string) host.Cmd {
+func (s homeBuild) nixCmd(ctx context.Context, v host.View, args ...string) *host.Cmd {
 	nix := detectNix(ctx, v, s.f, s.c)
 	if s.c.Offline {
 		args = append(args, "--offline")
 	}
-	return host.Cmd{Args: append([]string{nix.Bin}, args...), Dir: s.c.Home, Nix: s.accessTokens(ctx, v)}
+	return &host.Cmd{Args: append([]string{nix.Bin}, args...), Dir: s.c.Home, Nix: s.accessTokens(ctx, v)}
 }
 
 // accessTokens are the lines of NIX_CONFIG by which Nix gets at private inputs. They are in
@@ -332,9 +332,9 @@ func builtOut(said []byte) (string, error) {
 }
 
 // storeCmd is a command of the nix-store beside the host's nix.
-func (s homeBuild) storeCmd(ctx context.Context, v host.View, args ...string) host.Cmd {
+func (s homeBuild) storeCmd(ctx context.Context, v host.View, args ...string) *host.Cmd {
 	nix := detectNix(ctx, v, s.f, s.c)
-	return host.Cmd{Args: append([]string{filepath.Join(filepath.Dir(nix.Bin), "nix-store")}, args...), Dir: s.c.Home}
+	return &host.Cmd{Args: append([]string{filepath.Join(filepath.Dir(nix.Bin), "nix-store")}, args...), Dir: s.c.Home}
 }
 
 // keepInputs makes garbage collector roots of the flake's inputs, so that a rerun

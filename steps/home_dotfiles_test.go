@@ -41,7 +41,7 @@ type fakeDots struct {
 func dotsStep(change ...func(c *Config)) homeActivate {
 	c := dotsConfig()
 	for _, f := range change {
-		f(&c)
+		f(c)
 	}
 	return homeActivate{testFacts(), c}
 }

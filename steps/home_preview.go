@@ -18,9 +18,10 @@ type preview struct {
 	items      []home.Item
 	suppressed []home.Claim // claims of who is not the owner
 	z          chezmoi
-	look       *chezmoiLook // nil: no dotfiles, or nothing to do for them
-	own        []string     // files of chezmoi's own that it changes when it applies, below the home
-	cutShort   bool         // a change of the home was
+	look       *chezmoiLook   // nil: no dotfiles, or nothing to do for them
+	private    *host.Redactor // knows what a diff is not to show
+	own        []string       // files of chezmoi's own that it changes when it applies, below the home
+	cutShort   bool           // a change of the home was
 }
 
 // preview looks at all of it. chezmoi is asked only if something may have changed
@@ -54,6 +55,9 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 	}
 	if len(p.dotfiles()) > 0 {
 		p.own, err = z.ownFiles(ctx, v, p.look.fresh)
+	}
+	if s.c.Diff && p.look != nil && err == nil {
+		p.private, err = z.private(ctx, v, p.look.fresh)
 	}
 	kept := p.tellKept(v)
 	if p.look != nil && len(p.dotfiles()) == 0 && !cut && !kept {
@@ -125,7 +129,10 @@ func (p preview) change(v host.View) (change bootstrap.Change) {
 	if extra := p.dotfiles(); len(extra) > 0 && extra[0].Verb != "apply" {
 		change = append(change, extra...)
 	}
-	change = append(change, p.actions(v, p.items)...)
+	for _, a := range p.actions(v, p.items) {
+		a.Diff = p.private.String(a.Diff)
+		change = append(change, a)
+	}
 	if !p.g.packagesKept(v) {
 		change = append(change, bootstrap.Action{Verb: "install", Target: p.g.out + "/home-path", Reason: "the packages are not in the user's profile"})
 	}
@@ -197,7 +204,9 @@ func (p preview) applyDotfiles(h host.Host) func(ctx context.Context) error {
 		}
 	}
 	for path, owner := range p.c.Ownership {
-		if _, link := isLink(h, filepath.Join(p.c.Home, path)); owner == "through" && link {
+		name := filepath.Join(p.c.Home, path)
+		_, link := isLink(h, name)
+		if _, err := h.ReadDir(name); owner == "through" && link && err == nil {
 			p.look.through = append(p.look.through, path)
 		}
 	}

@@ -50,14 +50,14 @@ func (s homeActivate) setProfile(ctx context.Context, h host.Host, out string) e
 	if n := s.c.generationOf(h, out); active == "" && n != 0 {
 		args = append(args[:3], "--switch-generation", strconv.Itoa(n))
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 		return fmt.Errorf("setting the home-manager profile: %w", err)
 	}
 	return nil
 }
 
-func (s homeActivate) script(v host.Files, out string, env ...string) host.Cmd {
-	return host.Cmd{Args: []string{out + "/activate", "--driver-version", "1"}, Env: append(env, s.c.bus(v)...), Dir: s.c.Home}
+func (s homeActivate) script(v host.View, out string, env ...string) *host.Cmd {
+	return &host.Cmd{Args: []string{out + "/activate", "--driver-version", "1"}, Env: append(env, s.c.bus(v)...), Dir: s.c.Home}
 }
 
 func (s homeActivate) explain(what string, err error) error {

@@ -18,8 +18,8 @@ import (
 // homeRepo brings the home repo to this host: a clone of it, the built-in
 // starter, or a directory that the user has.
 type homeRepo struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // The steps that bring repositories.
@@ -161,7 +161,7 @@ func (s homeRepo) writeStarter(h host.Host) error {
 }
 
 // dotfilesRepo clones the chezmoi source.
-type dotfilesRepo struct{ c Config }
+type dotfilesRepo struct{ c *Config }
 
 func (s dotfilesRepo) Info() bootstrap.Info {
 	needs := []string{HomeStep} // whose movein.toml may name it
@@ -225,12 +225,12 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 }
 
 // clonesRecord is where the clones that movein made are remembered.
-func clonesRecord(c Config) string { return filepath.Join(c.State(), "clones") }
+func clonesRecord(c *Config) string { return filepath.Join(c.State(), "clones") }
 
 // dotfilesRecord is where the dotfiles repo that was cloned is remembered.
-func dotfilesRecord(c Config) string { return filepath.Join(c.State(), "dotfiles") }
+func dotfilesRecord(c *Config) string { return filepath.Join(c.State(), "dotfiles") }
 
 // LastDotfiles is the dotfiles repo that was used here before; "" if none was.
-func LastDotfiles(v host.Files, c Config) string {
+func LastDotfiles(v host.View, c *Config) string {
 	return strings.TrimSpace(readText(v, dotfilesRecord(c)))
 }

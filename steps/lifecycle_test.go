@@ -212,6 +212,8 @@ func TestUninstallTakesPackagesUnitsAndGenerationsAway(t *testing.T) {
 	before := h.Tree("/home/ann/.bashrc", "/home/ann/.config")
 	h.Put(profiles+"/home-manager-5-link", "-> "+storePath('o', "home-manager-generation"))
 	converges(t, h, activateStep())
+	h.Put("/home/ann/.nix-defexpr/channels_root", "-> /nix/var/nix/profiles/per-user/root/channels") // as nix-env does
+	h.Put("/home/ann/.cache/nix/eval-cache", "")
 	h.Forget()
 	h.OnQuery("systemctl --user is-system-running", hosttest.Says("running\n"))
 	h.On("systemctl --user stop sync.timer", hosttest.Says(""))
@@ -230,7 +232,10 @@ func TestUninstallTakesPackagesUnitsAndGenerationsAway(t *testing.T) {
 	if after := h.Tree("/home/ann/.bashrc", "/home/ann/.config"); after != before {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
-	for _, name := range []string{profiles + "/home-manager", profiles + "/home-manager-1-link", currentHome, testConfig().State() + "/home.json"} {
+	if !slices.Contains(u.Stays, "/home/ann/.cache/nix") {
+		t.Errorf("stays: %q", u.Stays)
+	}
+	for _, name := range []string{profiles + "/home-manager", profiles + "/home-manager-1-link", currentHome, testConfig().State() + "/home.json", "/home/ann/.nix-defexpr"} {
 		if exists(h, name) {
 			t.Errorf("%s is there still", name)
 		}

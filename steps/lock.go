@@ -14,7 +14,7 @@ import (
 // LockFlake has Nix find out the newest versions of a flake's inputs, and
 // returns the flake.lock that says them. It needs no git, which Nix needs to write one into a
 // git repository.
-func LockFlake(ctx context.Context, h host.Host, f distro.Facts, c Config, flake []byte) ([]byte, error) {
+func LockFlake(ctx context.Context, h host.Host, f *distro.Facts, c *Config, flake []byte) ([]byte, error) {
 	b := homeBuild{f, c}
 	if detectNix(ctx, h, f, c).Bin == "" {
 		return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no Nix here that could lock the flake"), "leave --lock out: the first build locks it")

@@ -27,7 +27,7 @@ type Managed struct {
 }
 
 // Manages looks at what is there. It asks no network.
-func Manages(ctx context.Context, v host.View, f distro.Facts, c Config) Managed {
+func Manages(ctx context.Context, v host.View, f *distro.Facts, c *Config) Managed {
 	nix := detectNix(ctx, v, f, c)
 	m := Managed{Repo: c.HomeRepo, Nix: nix.Version, NixKind: string(nix.Kind), Generation: c.activeGeneration(v)}
 	if c.HomeRepo != "" {
@@ -48,7 +48,7 @@ func Manages(ctx context.Context, v host.View, f distro.Facts, c Config) Managed
 }
 
 // locked is when the newest input was made that the flake's lock file has; zero if it has none.
-func locked(v host.Files, dir string) (newest time.Time) {
+func locked(v host.View, dir string) (newest time.Time) {
 	data, err := v.ReadFile(filepath.Join(dir, "flake.lock"))
 	if err != nil {
 		return newest

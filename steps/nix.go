@@ -91,7 +91,7 @@ var (
 
 // detectNix finds out whose Nix the host has, by the decision table in
 // ARCHITECTURE.md. It runs a program only for a Nix outside of the store.
-func detectNix(ctx context.Context, v host.View, f distro.Facts, c Config) nixState {
+func detectNix(ctx context.Context, v host.View, f *distro.Facts, c *Config) nixState {
 	s := nixState{Receipt: readReceipt(v), Kind: nixNone}
 	s.Bin, s.Path, s.Version = findNix(v)
 	if s.Bin != "" && s.Version == "" {
@@ -161,7 +161,7 @@ func askVersion(ctx context.Context, v host.View, bin string) (version string, k
 	}
 	said, ok := strings.CutPrefix(string(v.Recall("nix-version")), key+"\n")
 	if !ok || key == "" {
-		res, err := v.Query(ctx, host.Cmd{Args: []string{bin, "--version"}})
+		res, err := v.Query(ctx, &host.Cmd{Args: []string{bin, "--version"}})
 		if err != nil {
 			return "", nixNone
 		}
@@ -205,7 +205,7 @@ func storePathOf(v host.View, name string) string {
 }
 
 // follow replaces the first link in name by its target.
-func follow(v host.Files, name string) (string, bool) {
+func follow(v host.View, name string) (string, bool) {
 	parts := strings.Split(strings.TrimPrefix(filepath.Clean(name), "/"), "/")
 	for i := range parts {
 		prefix := "/" + filepath.Join(parts[:i+1]...)
@@ -279,18 +279,18 @@ func numbers(version string) []int {
 	return out
 }
 
-func exists(v host.Files, name string) bool {
+func exists(v host.View, name string) bool {
 	_, err := v.Lstat(name)
 	return err == nil
 }
 
 // leads reports whether there is something at name, or where it leads if it is a link.
-func leads(v host.Files, name string) bool {
+func leads(v host.View, name string) bool {
 	_, err := v.ReadHead(name, 0)
 	return err == nil || exists(v, name) && !errors.Is(err, fs.ErrNotExist)
 }
 
-func nonEmpty(v host.Files, dir string) bool {
+func nonEmpty(v host.View, dir string) bool {
 	entries, err := v.ReadDir(dir)
 	return err == nil && len(entries) > 0
 }

@@ -17,8 +17,8 @@ import (
 // nixConfig keeps movein's keys in a file of its own, which the host's nix.conf
 // includes. Lines of others are never changed.
 type nixConfig struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (
@@ -120,12 +120,12 @@ func (s nixConfig) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 		return nil
 	}
 	// A daemon that runs has read its settings when it started.
-	if _, err := h.Query(ctx, host.Cmd{Args: []string{"systemctl", "is-active", "--quiet", daemonUnit}}); err != nil {
+	if _, err := h.Query(ctx, &host.Cmd{Args: []string{"systemctl", "is-active", "--quiet", daemonUnit}}); err != nil {
 		return nil //nolint:nilerr // it does not run
 	}
 	// systemd refuses the sixth start within ten seconds, whatever it is for.
 	for _, verb := range []string{"reset-failed", "restart"} {
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", verb, daemonUnit}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", verb, daemonUnit}}); err != nil {
 			return bootstrap.Hint(fmt.Errorf("making the Nix daemon read its settings: %w", err), "look with: systemctl status %s", daemonUnit)
 		}
 	}
@@ -184,7 +184,7 @@ func includes(conf string) bool {
 }
 
 // write is the action of writing a file whole.
-func write(v host.Files, name string) bootstrap.Action {
+func write(v host.View, name string) bootstrap.Action {
 	if !exists(v, name) {
 		return bootstrap.Action{Verb: "write", Target: name}
 	}

@@ -210,7 +210,7 @@ func TestTheGroupThatMayReadNixConfStays(t *testing.T) {
 		t.Skip("needs root")
 	}
 	const group = 30000
-	h := host.Real{Root: t.TempDir()}
+	h := &host.Real{Root: t.TempDir()}
 	file := h.Root + nixConf
 	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("access-tokens = x\n"), 0o640), os.Chown(file, 0, group), addInclude(h, nixConf))
 	if err != nil {

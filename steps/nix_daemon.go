@@ -15,8 +15,8 @@ import (
 // nixDaemon makes the Nix daemon answer: by real unit files under systemd, as a
 // process of its own without it.
 type nixDaemon struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (
@@ -50,7 +50,9 @@ func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, err
 	}
 	_, err := v.Daemon(ctx, nixSocket)
 	if pending, _ := wsl(s).Plan(ctx, v); len(pending) > 0 {
-		s.f.Systemd = true // that is waited for
+		f := *s.f
+		f.Systemd = true // that is waited for
+		s.f = &f
 	}
 	if !s.f.Systemd {
 		change, berr := s.atBoot(v, nix, err != nil)
@@ -125,7 +127,7 @@ func (s nixDaemon) foreign(v host.View, nix nixState) string {
 }
 
 // enabled reports whether the target wants the unit.
-func enabled(v host.Files, unit, target string) bool {
+func enabled(v host.View, unit, target string) bool {
 	for _, dir := range []string{unitDir, "/usr/lib/systemd/system", "/lib/systemd/system"} {
 		if exists(v, dir+"/"+target+".wants/"+unit) {
 			return true
@@ -155,7 +157,7 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	_, err := h.Daemon(ctx, nixSocket)
 	if err != nil && !enabled(h, socketUnit, "sockets.target") {
 		// Most often nothing is in the way: one command, which also reloads.
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
 			if _, err := h.Daemon(ctx, nixSocket); err == nil {
 				return nil
 			}
@@ -170,7 +172,7 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 			[]string{"systemctl", "start", socketUnit})
 	}
 	for _, args := range cmds {
-		if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil && args[1] != "reset-failed" {
+		if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil && args[1] != "reset-failed" {
 			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
 		}
 	}

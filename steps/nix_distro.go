@@ -24,7 +24,7 @@ var distroPackages = map[string][][]string{
 }
 
 // distroHasNix reports whether the distribution's package manager is known to have a Nix.
-func distroHasNix(f distro.Facts) bool { return distroPackages[f.Packages] != nil && !f.OSTree }
+func distroHasNix(f *distro.Facts) bool { return distroPackages[f.Packages] != nil && !f.OSTree }
 
 // fromDistro installs the distribution's own package. It is what is left when the official host cannot be reached.
 func (s nixInstall) fromDistro(ctx context.Context, h host.Host) error {
@@ -35,7 +35,7 @@ func (s nixInstall) fromDistro(ctx context.Context, h host.Host) error {
 	}
 	for i, args := range cmds {
 		h.Progress(int64(i), int64(len(cmds)), "commands")
-		_, err := h.Run(ctx, host.Cmd{Args: args, Env: []string{"DEBIAN_FRONTEND=noninteractive"}})
+		_, err := h.Run(ctx, &host.Cmd{Args: args, Env: []string{"DEBIAN_FRONTEND=noninteractive"}})
 		if err != nil && i == len(cmds)-1 {
 			return bootstrap.Exit(bootstrap.ExitUnreachable, bootstrap.Hint(
 				fmt.Errorf("installing the distribution's Nix: %w", err), "check the network; a mirror of the Nix releases is given with --nix-url"))

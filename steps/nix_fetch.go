@@ -13,8 +13,8 @@ import (
 // nixFetch downloads the Nix release as the user, while the repositories are
 // cloned. What it leaves in the cache is only believed by its digest.
 type nixFetch struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (nixFetch) Info() bootstrap.Info {

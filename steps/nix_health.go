@@ -48,7 +48,7 @@ func (d *diagnosis) add(verb, target, reason string) {
 
 // diagnoseNix looks at everything of the host's Nix that nix-install is
 // responsible for. On a healthy host it runs no program and writes nothing.
-func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (diagnosis, error) {
+func diagnoseNix(ctx context.Context, v host.View, f *distro.Facts, c *Config) (diagnosis, error) {
 	d := diagnosis{nixState: detectNix(ctx, v, f, c)}
 	if d.Kind == nixNixOS {
 		return d, nil
@@ -95,7 +95,7 @@ func diagnoseNix(ctx context.Context, v host.View, f distro.Facts, c Config) (di
 }
 
 // installs says which Nix would be installed.
-func installs(f distro.Facts, c Config) string {
+func installs(f *distro.Facts, c *Config) string {
 	if c.NixSource == "distro" {
 		return "the distribution's package, by " + f.Packages
 	}
@@ -114,7 +114,7 @@ func (d *diagnosis) checkDirs(v host.View) {
 
 // checkReceipt looks whether the receipt is there if movein wrote one. It is made
 // again from the release that is installed, and from no other.
-func (d *diagnosis) checkReceipt(v host.View, f distro.Facts, c Config) {
+func (d *diagnosis) checkReceipt(v host.View, f *distro.Facts, c *Config) {
 	if d.Receipt != nil || d.Kind != nixOurs {
 		return
 	}
@@ -237,7 +237,7 @@ func (d *diagnosis) askDB(ctx context.Context, v host.View, generation string) {
 		// It does not run, or hangs: nix-daemon's business.
 	case err != nil && d.Path != "":
 		// The daemon is there and does not tell: it could not open the store, or not read of it.
-		if _, err := v.Query(ctx, host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--check-validity", d.Path}, Env: asRoot}); err != nil {
+		if _, err := v.Query(ctx, &host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--check-validity", d.Path}, Env: asRoot}); err != nil {
 			d.DB = dbUnreadable
 		}
 	case err == nil:
@@ -273,7 +273,7 @@ func (d *diagnosis) checkGroup(v host.View) {
 
 // absentUsers are those of the users that the files of the system do not name;
 // none if these cannot be read.
-func absentUsers(v host.Files, users []string) []string {
+func absentUsers(v host.View, users []string) []string {
 	passwd := readText(v, "/etc/passwd")
 	if passwd == "" {
 		return nil

@@ -19,8 +19,8 @@ import (
 
 // nixInstall installs Nix, or repairs or adopts the one that is there.
 type nixInstall struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (nixInstall) Info() bootstrap.Info {
@@ -100,7 +100,7 @@ func (nixInstall) forget(ctx context.Context, h host.Host, d diagnosis) error {
 	if len(d.Gone) == 0 || d.Path == "" || !exists(h, d.Path+"/bin/nix-store") {
 		return nil
 	}
-	_, err := h.Run(ctx, host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--verify"}, Env: asRoot})
+	_, err := h.Run(ctx, &host.Cmd{Args: []string{d.Path + "/bin/nix-store", "--verify"}, Env: asRoot})
 	if _, ok := errors.AsType[*host.CommandError](err); ok && ctx.Err() == nil {
 		return nil // it says so too of what else is wrong with the store
 	}
@@ -251,7 +251,7 @@ var asRoot = []string{"HOME=/root", "USER=root", "NIX_REMOTE=local"}
 // loadDB makes the database know the release's paths. A database that cannot be
 // read is moved aside, never deleted.
 func (nixInstall) loadDB(ctx context.Context, h host.Host, nix string, reginfo []byte, unreadable bool) error {
-	load := host.Cmd{Args: []string{nix + "/bin/nix-store", "--load-db"}, Stdin: reginfo, Env: asRoot}
+	load := &host.Cmd{Args: []string{nix + "/bin/nix-store", "--load-db"}, Stdin: reginfo, Env: asRoot}
 	err := errors.New(dbUnreadable)
 	if !unreadable {
 		_, err = h.Run(ctx, load)
@@ -298,7 +298,7 @@ func (nixInstall) profile(ctx context.Context, h host.Host, nix, cacert string) 
 	if cacert != "" {
 		args = append(args, cacert)
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args, Env: asRoot}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args, Env: asRoot}); err != nil {
 		return fmt.Errorf("making the profile %s: %w", defaultProfile, err)
 	}
 	return nil

@@ -16,14 +16,14 @@ import (
 
 var testSum = digest([]byte("tarball"))
 
-func installConfig() Config {
+func installConfig() *Config {
 	c := testConfig()
 	c.NixVersion, c.NixSHA256 = "2.34.7", testSum
 	return c
 }
 
 // tarball is where the fetched release is.
-func tarball(c Config) string { return c.Cache() + "/nix-2.34.7-" + testSum[:12] + ".tar.xz" }
+func tarball(c *Config) string { return c.Cache() + "/nix-2.34.7-" + testSum[:12] + ".tar.xz" }
 
 // putRelease makes what the release unpacks to below top.
 func putRelease(h *hosttest.Host, top string) {

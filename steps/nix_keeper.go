@@ -82,7 +82,7 @@ func (s nixDaemon) spawn(ctx context.Context, h host.Host, nix nixState) error {
 	}
 	switch {
 	case s.f.Init == "openrc" && !exists(h, openrcLink):
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"rc-update", "add", "nix-daemon", "default"}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"rc-update", "add", "nix-daemon", "default"}}); err != nil {
 			return fmt.Errorf("having the Nix daemon started with the host: %w", err)
 		}
 	case s.f.Platform == distro.WSL:
@@ -108,10 +108,10 @@ func (s nixDaemon) spawn(ctx context.Context, h host.Host, nix nixState) error {
 
 func (s nixDaemon) start(ctx context.Context, h host.Host) error {
 	if s.f.Init != "openrc" {
-		return h.Spawn(host.Cmd{Args: []string{"/bin/sh", keeperFile, "keep"}}, daemonLog)
+		return h.Spawn(&host.Cmd{Args: []string{"/bin/sh", keeperFile, "keep"}}, daemonLog)
 	}
 	// What OpenRC takes for running may have died.
-	if _, err := h.Run(ctx, host.Cmd{Args: []string{"rc-service", "nix-daemon", "restart"}}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: []string{"rc-service", "nix-daemon", "restart"}}); err != nil {
 		return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: rc-service nix-daemon status; tail %s", daemonLog)
 	}
 	return nil

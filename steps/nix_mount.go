@@ -17,8 +17,8 @@ import (
 // is sealed (a composefs without a layer to write to) gets such a layer first, at
 // the next boot: see sealed.
 type nixMount struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (
@@ -35,7 +35,7 @@ const makeNix = `mount -o remount,bind,rw / && mkdir -m 0755 /nix 2>/dev/null ||
 var storeHomes = []string{"/var/lib/nix", "/var/nix", "/var/home/nix"}
 
 // storeHome is where the store of a host is that needs a mount.
-func storeHome(v host.Files) string {
+func storeHome(v host.View) string {
 	for _, dir := range storeHomes {
 		if exists(v, dir+"/store") {
 			return dir
@@ -45,7 +45,7 @@ func storeHome(v host.Files) string {
 }
 
 // needsMount reports whether the root file system of such a host has no room for /nix.
-func needsMount(f distro.Facts) bool {
+func needsMount(f *distro.Facts) bool {
 	return f.Platform != distro.NixOS && (f.OSTree || f.Composefs || f.ReadOnlyRoot)
 }
 
@@ -86,7 +86,7 @@ func (s nixMount) Plan(ctx context.Context, v host.View) (bootstrap.Change, erro
 // unitFile is a unit and where it is.
 type unitFile struct{ name, text string }
 
-func (nixMount) units(v host.Files) []unitFile {
+func (nixMount) units(v host.View) []unitFile {
 	return []unitFile{
 		{unitDir + "/" + directoryUnit, strings.ReplaceAll(embed.Unit(directoryUnit), "@make-nix@", strings.ReplaceAll(makeNix, "$", "$$"))},
 		{unitDir + "/" + mountUnit, strings.ReplaceAll(embed.Unit(mountUnit), "@store@", storeHome(v))},
@@ -97,7 +97,7 @@ func (s nixMount) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) er
 	sealed := s.sealed(h)
 	if !sealed && !exists(h, "/nix") {
 		// First of all, since there is nothing to write if it cannot be made.
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"unshare", "--mount", "--propagation", "private", "sh", "-c", makeNix}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"unshare", "--mount", "--propagation", "private", "sh", "-c", makeNix}}); err != nil {
 			return s.cannot("%v", err)
 		}
 	}
@@ -108,7 +108,7 @@ func (s nixMount) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) er
 		return s.unseal(ctx, h)
 	}
 	if mountedOn(h, "/nix") == "" {
-		_, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "start", mountUnit}})
+		_, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "start", mountUnit}})
 		if err == nil && mountedOn(h, "/nix") == "" {
 			err = fmt.Errorf("%s was started, and nothing is mounted on /nix", mountUnit)
 		}
@@ -133,7 +133,7 @@ func (s nixMount) setUp(ctx context.Context, h host.Host) error {
 		}
 	}
 	for _, args := range [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", mountUnit}} {
-		if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 			return fmt.Errorf("enabling %s: %w", mountUnit, err)
 		}
 	}
@@ -161,7 +161,7 @@ func (s nixMount) recipe() string {
 }
 
 // mountedOn is the last line of the mount table about a mount point; "" if nothing is mounted there.
-func mountedOn(v host.Files, point string) (last string) {
+func mountedOn(v host.View, point string) (last string) {
 	for line := range strings.Lines(readText(v, "/proc/self/mountinfo")) {
 		if f := strings.Fields(line); len(f) > 5 && f[4] == point {
 			last = line

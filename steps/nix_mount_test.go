@@ -26,7 +26,7 @@ const fedoraRootConf = "[sysroot]\nreadonly = true\n[composefs]\nenabled = yes\n
 // ones do about /nix; testdata/lab/kinoite has the real ones.
 type atomic struct {
 	*hosttest.Host
-	facts     distro.Facts
+	facts     *distro.Facts
 	list      []deployment
 	initramfs map[string]string // the prepare-root.conf in a deployment's initramfs, by id
 	libostree string
@@ -51,9 +51,11 @@ func atomicHost(t *testing.T, tree string, more files) *atomic {
 	}
 	a := &atomic{libostree: "2025.6", initramfs: map[string]string{}, boots: 1,
 		list: []deployment{{ID: "fedora-aaa.0", Version: "43.1", Booted: true}}}
-	if a.facts, err = distro.Detect(os.DirFS(dir)); err != nil {
+	f, err := distro.Detect(os.DirFS(dir))
+	if err != nil {
 		t.Fatal(err)
 	}
+	a.facts = &f
 	a.facts.System, a.facts.Arch = "x86_64-linux", "amd64"
 	if a.facts.Composefs {
 		all[vendorRootConf] = fedoraRootConf

@@ -22,7 +22,7 @@ type release struct {
 
 // wantedRelease is the release to install, or to repair from: the one in the
 // receipt, else the one that the user asks for, else the default.
-func wantedRelease(f distro.Facts, c Config, s nixState) (release, error) {
+func wantedRelease(f *distro.Facts, c *Config, s nixState) (release, error) {
 	if s.Receipt != nil {
 		return release{Version: s.Receipt.Version, URL: s.Receipt.URL, SHA256: s.Receipt.SHA256}, nil
 	}
@@ -56,15 +56,15 @@ func releaseURL(base, version, system string) string {
 }
 
 // file is where the tarball is kept.
-func (r release) file(c Config) string {
+func (r release) file(c *Config) string {
 	return filepath.Join(c.Cache(), fmt.Sprintf("nix-%s-%.12s.tar.xz", r.Version, r.SHA256))
 }
 
 // fetched reports whether the tarball is there. Its digest is checked again when it is unpacked.
-func (r release) fetched(v host.Files, c Config) bool { return exists(v, r.file(c)) }
+func (r release) fetched(v host.View, c *Config) bool { return exists(v, r.file(c)) }
 
 // whole reports whether the tarball is there and as it was fetched.
-func (r release) whole(v host.Files, c Config) bool {
+func (r release) whole(v host.View, c *Config) bool {
 	data, err := v.ReadFile(r.file(c))
 	return err == nil && digest(data) == r.SHA256
 }

@@ -39,7 +39,7 @@ type asked struct {
 }
 
 // sealed reports whether / is a composefs without a layer to write to.
-func (s nixMount) sealed(v host.Files) bool {
+func (s nixMount) sealed(v host.View) bool {
 	return s.f.Composefs && !strings.Contains(mountedOn(v, "/"), "upperdir=")
 }
 
@@ -77,7 +77,7 @@ func (s nixMount) planSealed(ctx context.Context, v host.View, mounted bool) (bo
 }
 
 // stale reports whether ownRootConf is not what keeps the root's layer, and what it is to be.
-func (s nixMount) stale(v host.Files, was asked) (conf string, stale bool) {
+func (s nixMount) stale(v host.View, was asked) (conf string, stale bool) {
 	if was.Key == "" || s.sealed(v) {
 		return "", false
 	}
@@ -85,7 +85,7 @@ func (s nixMount) stale(v host.Files, was asked) (conf string, stale bool) {
 	return conf, err == nil && readText(v, ownRootConf) != conf
 }
 
-func (o outlook) change(v host.Files) (change bootstrap.Change) {
+func (o outlook) change(v host.View) (change bootstrap.Change) {
 	if o.staged {
 		return bootstrap.Change{{Verb: "reboot", Target: "into deployment " + o.list[0].Version, Reason: "whose root has room for /nix"}}
 	}
@@ -137,7 +137,7 @@ func (s nixMount) look(ctx context.Context, v host.View, was asked) (o outlook, 
 }
 
 // notTaken says what is seen of a setting that was in the initramfs and had no effect.
-func (s nixMount) notTaken(v host.Files, o outlook, libostree string) error {
+func (s nixMount) notTaken(v host.View, o outlook, libostree string) error {
 	d, in := o.list[o.booted], "is not"
 	if d.tracks() {
 		in = "is"
@@ -150,7 +150,7 @@ func (s nixMount) notTaken(v host.Files, o outlook, libostree string) error {
 }
 
 // rootConf is what ownRootConf is to be: the image's, which it replaces as a whole, and our key.
-func (s nixMount) rootConf(v host.Files, key string) (string, error) {
+func (s nixMount) rootConf(v host.View, key string) (string, error) {
 	data, err := v.ReadFile(vendorRootConf)
 	if err != nil {
 		return "", s.cannot("its root is a read-only composefs, and what the image says about it cannot be read: %v", err)
@@ -166,7 +166,7 @@ func (s nixMount) rootConf(v host.Files, key string) (string, error) {
 		strings.TrimRight(string(data), "\n") + "\n\n[root]\n" + key + " = true\n", nil
 }
 
-func readAsked(v host.Files) (a asked) {
+func readAsked(v host.View) (a asked) {
 	if data, err := v.ReadFile(askedFile); err == nil {
 		json.Unmarshal(data, &a) //nolint:errcheck // then nothing was asked for
 	}
@@ -197,7 +197,7 @@ func (s nixMount) unseal(ctx context.Context, h host.Host) error {
 		if err := o.write(h); err != nil { // before it is done: a pin is not ours unless we know
 			return err
 		}
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"ostree", "admin", "pin", fmt.Sprint(o.booted)}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"ostree", "admin", "pin", fmt.Sprint(o.booted)}}); err != nil {
 			return fmt.Errorf("keeping the deployment that runs: %w", err)
 		}
 	}
@@ -235,7 +235,7 @@ func (s nixMount) track(ctx context.Context, h host.Host, conf string, tracked b
 	if tracked { // by that alone rpm-ostree does not look whether the file is another now
 		args = []string{"rpm-ostree", "initramfs-etc", "--force-sync"}
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 		return bootstrap.Hint(fmt.Errorf("putting %s into the initramfs: %w", ownRootConf, err), "look with: rpm-ostree status; when it is idle, run the same command again")
 	}
 	return nil
@@ -261,7 +261,7 @@ func (s nixMount) settle(ctx context.Context, h host.Host) error {
 		}
 	}
 	if i := slices.IndexFunc(list, func(d deployment) bool { return d.ID == was.Pinned && d.Pinned }); i >= 0 {
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"ostree", "admin", "pin", "--unpin", fmt.Sprint(i)}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"ostree", "admin", "pin", "--unpin", fmt.Sprint(i)}}); err != nil {
 			return fmt.Errorf("giving up the deployment that was kept: %w", err)
 		}
 	}

@@ -21,7 +21,7 @@ func TestEachKindOfNixIsToldApart(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		files   files
-		facts   distro.Facts
+		facts   *distro.Facts
 		query   string // what --version says of version[0]
 		bin     string
 		owner   int // of /nix

@@ -38,7 +38,7 @@ func (s nixInstall) users(ctx context.Context, h host.Host) error {
 // makeUsers makes the group, the build users and their memberships, as far as they are missing.
 func (nixInstall) makeUsers(ctx context.Context, h host.Host) error {
 	if _, err := h.LookPath("systemd-sysusers"); err == nil {
-		_, err := h.Run(ctx, host.Cmd{Args: []string{"systemd-sysusers", "-"}, Stdin: []byte(sysusers(h))})
+		_, err := h.Run(ctx, &host.Cmd{Args: []string{"systemd-sysusers", "-"}, Stdin: []byte(sysusers(h))})
 		if members, _ := groupMembers(readText(h, "/etc/group"), "nixbld"); err == nil && len(members) > 0 {
 			return nil
 		}
@@ -72,7 +72,7 @@ func (nixInstall) makeUsers(ctx context.Context, h host.Host) error {
 }
 
 // sysusers is a sysusers.d(5) text that makes the group, the users and the memberships at once.
-func sysusers(v host.Files) string {
+func sysusers(v host.View) string {
 	var b strings.Builder
 	gid := ":nixbld"
 	if !strings.Contains(readText(v, "/etc/group"), fmt.Sprintf(":%d:", buildGID)) {
@@ -91,7 +91,7 @@ func sysusers(v host.Files) string {
 	return b.String()
 }
 
-func nologin(v host.Files) string {
+func nologin(v host.View) string {
 	for _, shell := range []string{"/usr/sbin/nologin", "/sbin/nologin", "/usr/bin/nologin"} {
 		if exists(v, shell) {
 			return shell
@@ -110,7 +110,7 @@ func anyOf(ctx context.Context, h host.Host, cmds ...[]string) error {
 			}
 			continue
 		}
-		if _, err = h.Run(ctx, host.Cmd{Args: args}); err == nil || ctx.Err() != nil {
+		if _, err = h.Run(ctx, &host.Cmd{Args: args}); err == nil || ctx.Err() != nil {
 			return err
 		}
 	}

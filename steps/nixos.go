@@ -71,7 +71,7 @@ func listed(v host.View, list []string, user string, gid int) bool {
 }
 
 // flakes reports whether the settings turn flakes on for everybody or for the user.
-func (c Config) flakes(v host.View) bool {
+func (c *Config) flakes(v host.View) bool {
 	var on []string
 	for _, file := range []string{nixConf, ownConf, nixCustom, c.ConfigHome + "/nix/nix.conf"} {
 		words, _ := nixSetting(readText(v, file), "experimental-features")

@@ -26,7 +26,7 @@ func (d deployment) tracks() bool { return slices.Contains(d.Tracked, ownRootCon
 var libostreeSays = regexp.MustCompile(`Version: '([0-9.]+)'`)
 
 func ostreeVersion(ctx context.Context, v host.View) (string, error) {
-	res, err := v.Query(ctx, host.Cmd{Args: []string{"ostree", "--version"}})
+	res, err := v.Query(ctx, &host.Cmd{Args: []string{"ostree", "--version"}})
 	if err != nil {
 		return "", fmt.Errorf("asking for the version of libostree: %w", err)
 	}
@@ -37,7 +37,7 @@ func ostreeVersion(ctx context.Context, v host.View) (string, error) {
 }
 
 func deployments(ctx context.Context, v host.View) (list []deployment, booted int, err error) {
-	res, err := v.Query(ctx, host.Cmd{Args: []string{"rpm-ostree", "status", "--json"}})
+	res, err := v.Query(ctx, &host.Cmd{Args: []string{"rpm-ostree", "status", "--json"}})
 	if err != nil {
 		return nil, 0, fmt.Errorf("asking for the deployments: %w", err)
 	}

@@ -21,7 +21,7 @@ const (
 	rootBackups = "/var/lib/movein/backups"
 )
 
-func ownedFiles(v host.Files) map[string]string {
+func ownedFiles(v host.View) map[string]string {
 	owned := map[string]string{}
 	if data, err := v.ReadFile(ownedFile); err == nil {
 		json.Unmarshal(data, &owned) //nolint:errcheck // nothing is owned then
@@ -30,12 +30,12 @@ func ownedFiles(v host.Files) map[string]string {
 }
 
 // isOwned reports whether movein wrote the file once, or the text says so itself.
-func isOwned(v host.Files, name string) bool {
+func isOwned(v host.View, name string) bool {
 	return wroteOnce(v, name) || strings.HasPrefix(readText(v, name), ownMark)
 }
 
 // wroteOnce reports whether movein wrote the file once, as far as it remembers.
-func wroteOnce(v host.Files, name string) bool {
+func wroteOnce(v host.View, name string) bool {
 	_, ok := ownedFiles(v)[name]
 	return ok
 }

@@ -82,7 +82,7 @@ in {
 // PlanAs evaluates the configuration for a host of a kind, from here, and compares it
 // with the one for this host. Nothing is built and nothing is changed. The error names the
 // modules of the home repo that do not evaluate there.
-func PlanAs(ctx context.Context, v host.View, f distro.Facts, c Config, as string) (m Moved, err error) {
+func PlanAs(ctx context.Context, v host.View, f *distro.Facts, c *Config, as string) (m Moved, err error) {
 	if c, err = c.withRepo(v); err != nil {
 		return m, err
 	}
@@ -105,7 +105,9 @@ func PlanAs(ctx context.Context, v host.View, f distro.Facts, c Config, as strin
 	}
 	m = Moved{As: as, Configuration: name, Home: there.Home, Warnings: there.Warnings, Findings: there.misfits(as)}
 	var here evaluated
-	s.c.Configuration = "" // that is the one there
+	unnamed := *c
+	unnamed.Configuration = "" // that is the one there
+	s.c = &unnamed
 	if own, err := s.choose(ctx, v, flake); err == nil && own != name {
 		if here, err = s.evaluate(ctx, v, flake, dir, own); err == nil {
 			m.From = own
@@ -184,7 +186,7 @@ func (c *evalTrace) read(line string) {
 	}
 }
 
-func (c evalTrace) explain(v host.Files, dir, name string) error {
+func (c evalTrace) explain(v host.View, dir, name string) error {
 	var modules []string
 	for _, file := range c.files {
 		file, ok := strings.CutPrefix(file, dir+"/")

@@ -13,8 +13,8 @@ import (
 
 // preflight finds what would stop a later step, before anything is changed. It changes nothing.
 type preflight struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // nixNeeds is the space a Nix release takes in /nix, unpacked twice for a moment
@@ -89,7 +89,7 @@ func (s preflight) space(ctx context.Context, v host.View) error {
 }
 
 // nearest is name, or the nearest of its parents that exists.
-func nearest(v host.Files, name string) string {
+func nearest(v host.View, name string) string {
 	for name != "/" && !exists(v, name) {
 		name = parent(name)
 	}

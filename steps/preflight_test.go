@@ -58,7 +58,7 @@ func TestWhatWouldStopALaterStepStopsTheRunAtOnce(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h, f := freshHost(t), testFacts()
-			test.spoil(h, &f)
+			test.spoil(h, f)
 			_, err := plan(t, h, preflight{f, testConfig()})
 			refuses(t, err, test.code, test.want...)
 			if _, ok := errors.AsType[bootstrap.Skip](err); ok {

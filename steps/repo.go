@@ -189,7 +189,7 @@ func (r repo) remember(h host.Host) error {
 	return h.WriteFile(r.record, []byte(known+r.dir+"\n"), 0o600)
 }
 
-func emptyDir(v host.Files, dir string) bool {
+func emptyDir(v host.View, dir string) bool {
 	entries, err := v.ReadDir(dir)
 	return err == nil && len(entries) == 0
 }

@@ -40,7 +40,7 @@ func repoHost(t *testing.T, state host.Repo, tip string) *hosttest.Host {
 func repoStep(change func(*Config)) homeRepo {
 	c := testConfig()
 	if change != nil {
-		change(&c)
+		change(c)
 	}
 	return homeRepo{testFacts(), c}
 }

@@ -19,8 +19,8 @@ import (
 // is in no run's list: a run that was told to (--reboot) does it last. Where only somebody else can
 // restart the host, as under WSL, it only has the run go on afterwards.
 type Restart struct {
-	Facts  distro.Facts
-	Config Config
+	Facts  *distro.Facts
+	Config *Config
 }
 
 const (
@@ -71,7 +71,7 @@ func (s Restart) unit() string {
 }
 
 // wantedBy is the link by which the unit is started: at boot, or when the user logs in.
-func wantedBy(c Config, login bool) string {
+func wantedBy(c *Config, login bool) string {
 	if login {
 		return fmt.Sprintf("%s/user@%d.service.wants/%s", unitDir, c.UID, resumeUnit)
 	}
@@ -84,7 +84,7 @@ func (s Restart) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		h.Warn("%v; it is written anew", err)
 	}
-	r.Boot, r.Login, r.Config = h.BootID(), false, s.Config
+	r.Boot, r.Login, r.Config = h.BootID(), false, *s.Config
 	program, err := h.ReadFile("/proc/self/exe")
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (s Restart) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 		return nil
 	}
 	// A moment later, so that this run can say what it did.
-	_, err = h.Run(ctx, host.Cmd{Args: []string{"systemd-run", "--quiet", "--unit=" + restartTimer, "--on-active=5s", "--timer-property=AccuracySec=100ms", "systemctl", "reboot"}})
+	_, err = h.Run(ctx, &host.Cmd{Args: []string{"systemd-run", "--quiet", "--unit=" + restartTimer, "--on-active=5s", "--timer-property=AccuracySec=100ms", "systemctl", "reboot"}})
 	if err != nil {
 		return bootstrap.Hint(fmt.Errorf("restarting this host: %w", err), "restart it yourself, and movein goes on: sudo systemctl reboot")
 	}
@@ -123,7 +123,7 @@ func link(h host.Host, name string) error {
 }
 
 // ReadResume reads what is to be gone on with; fs.ErrNotExist if nothing is.
-func ReadResume(v host.Files) (r Resume, err error) {
+func ReadResume(v host.View) (r Resume, err error) {
 	data, err := v.ReadFile(resumeFile)
 	if err == nil {
 		err = json.Unmarshal(data, &r)
@@ -153,20 +153,20 @@ func (r Resume) Begin(h host.Host) error {
 // AwaitLogin has the run go on when its user logs in: it needed something that comes with them.
 func (r Resume) AwaitLogin(ctx context.Context, h host.Host) error {
 	r.Tries, r.Login = r.Tries+1, true
-	if err := errors.Join(r.write(h), link(h, wantedBy(r.Config, true)), h.Remove(wantedBy(r.Config, false))); err != nil {
+	if err := errors.Join(r.write(h), link(h, wantedBy(&r.Config, true)), h.Remove(wantedBy(&r.Config, false))); err != nil {
 		return err
 	}
-	_, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "daemon-reload"}})
+	_, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "daemon-reload"}})
 	return err
 }
 
 // End takes back everything that Restart made, the links first.
 func (r Resume) End(h host.Host) error {
 	var errs []error
-	for _, name := range []string{wantedBy(r.Config, false), wantedBy(r.Config, true), unitDir + "/" + resumeUnit, resumeFile, filepath.Dir(resumeProgram)} {
+	for _, name := range []string{wantedBy(&r.Config, false), wantedBy(&r.Config, true), unitDir + "/" + resumeUnit, resumeFile, filepath.Dir(resumeProgram)} {
 		errs = append(errs, h.Remove(name))
 	}
-	if dir := filepath.Dir(wantedBy(r.Config, true)); exists(h, dir) && !nonEmpty(h, dir) {
+	if dir := filepath.Dir(wantedBy(&r.Config, true)); exists(h, dir) && !nonEmpty(h, dir) {
 		errs = append(errs, h.Remove(dir))
 	}
 	return errors.Join(errs...)

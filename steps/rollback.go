@@ -28,7 +28,7 @@ type Rollback struct {
 
 // PlanRollback finds the way back to generation number, or with 0 to before the last
 // change that was not taken back yet.
-func PlanRollback(ctx context.Context, v host.View, f distro.Facts, c Config, number int) (r Rollback, err error) {
+func PlanRollback(ctx context.Context, v host.View, f *distro.Facts, c *Config, number int) (r Rollback, err error) {
 	r = Rollback{s: homeActivate{f, c}, From: c.activeGeneration(v)}
 	b := r.s.backups()
 	runs, _, err := b.List(v)
@@ -127,7 +127,7 @@ func (s homeActivate) stepTo(v host.View, runs []home.Run, number int) (home.Run
 }
 
 // complete refuses if one of the backups since run was pruned: what it had is missing.
-func (s homeActivate) complete(v host.Files, run string) error {
+func (s homeActivate) complete(v host.View, run string) error {
 	removed, err := s.backups().Removed(v)
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func (s homeActivate) switchTo(ctx context.Context, h host.Host, out string, num
 	}
 	nix := detectNix(ctx, h, s.f, s.c)
 	args := []string{filepath.Join(filepath.Dir(nix.Bin), "nix-env"), "--profile", s.c.profile(h), "--switch-generation", strconv.Itoa(number)}
-	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 		return fmt.Errorf("setting the home-manager profile: %w", err)
 	}
 	return nil

@@ -138,7 +138,7 @@ func (e SecretEntry) ref() host.SecretRef {
 
 // Secret is the entry that a name, or a service and key, stand for. A service and key that
 // are not in the map stand for themselves.
-func (c Config) Secret(names ...string) (SecretEntry, error) {
+func (c *Config) Secret(names ...string) (SecretEntry, error) {
 	if len(names) == 1 {
 		if e, ok := c.Secrets[names[0]]; ok {
 			return e, nil

@@ -48,7 +48,7 @@ func TestSecretsTable(t *testing.T) {
 		if err := os.WriteFile(name, []byte("[secrets]\n"+line+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := ReadFile(host.Real{}, name)
+		_, _, err := ReadFile(&host.Real{}, name)
 		switch {
 		case wrong == "" && err != nil, wrong != "" && err == nil:
 			t.Errorf("%s: %v", line, err)
@@ -64,7 +64,7 @@ func TestSecretsTable(t *testing.T) {
 func TestSecretsLayers(t *testing.T) {
 	loud := File{Secrets: map[string]SecretEntry{"a": {Entry: "loud"}}}
 	quiet := File{Secrets: map[string]SecretEntry{"a": {Entry: "quiet", Env: "X"}, "b": {Service: "s", Key: "k", Entry: "B"}}}
-	c := Config{}.WithTables(loud).WithTables(quiet)
+	c := (&Config{}).WithTables(loud).WithTables(quiet)
 	if c.Secrets["a"] != (SecretEntry{Entry: "loud"}) || c.Secrets["b"].Entry != "B" {
 		t.Errorf("%+v", c.Secrets)
 	}

@@ -18,8 +18,8 @@ import (
 // is labelled as a program, and what a build or a download adds later has the label of the
 // directory that it is in.
 type selinux struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 // policyFile is our module; its name is the module's, as semodule has it.
@@ -54,12 +54,12 @@ func (s selinux) Plan(ctx context.Context, v host.View) (change bootstrap.Change
 }
 
 // usesSELinux reports whether files have labels here that matter and that are ours to set.
-func usesSELinux(f distro.Facts) bool {
+func usesSELinux(f *distro.Facts) bool {
 	return f.Container == "" && (f.SELinux == "enforcing" || f.SELinux == "permissive")
 }
 
 // policy is our module: for /nix and for the place that it is mounted from.
-func (s selinux) policy(v host.Files) string {
+func (s selinux) policy(v host.View) string {
 	if needsMount(s.f) {
 		return embed.Policy("/nix", storeHome(v))
 	}
@@ -68,7 +68,7 @@ func (s selinux) policy(v host.Files) string {
 
 // loaded reports whether our module, or another installer's for the same files, is in
 // the policy that the host uses. Modules are root's to see; their contexts are not.
-func (s selinux) loaded(v host.Files) bool {
+func (s selinux) loaded(v host.View) bool {
 	kind := "targeted"
 	for line := range strings.Lines(readText(v, "/etc/selinux/config")) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "SELINUXTYPE="); ok {
@@ -89,7 +89,7 @@ func (s selinux) mislabelled(ctx context.Context, v host.View) ([]string, error)
 			args = append(args, name)
 		}
 	}
-	res, err := v.Query(ctx, host.Cmd{Args: args})
+	res, err := v.Query(ctx, &host.Cmd{Args: args})
 	if err != nil {
 		return nil, s.explain("looking at the labels", err)
 	}
@@ -107,7 +107,7 @@ func (s selinux) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 		if err := writeOwned(h, policyFile, s.policy(h), 0o644); err != nil {
 			return err
 		}
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"semodule", "--install", policyFile}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"semodule", "--install", policyFile}}); err != nil {
 			// What could not be loaded is not taken for loaded.
 			return errors.Join(s.explain("loading the SELinux module "+policyFile, err), h.Remove(policyFile))
 		}
@@ -121,7 +121,7 @@ func (s selinux) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 	if needsMount(s.f) {
 		args = append(args, storeHome(h))
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
 		return s.explain("labelling /nix", err)
 	}
 	return nil

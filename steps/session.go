@@ -19,8 +19,8 @@ import (
 // session lets the user's units, desktop and programs find what the generation brings.
 // Login shells are nixConfig's.
 type session struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (session) Info() bootstrap.Info {
@@ -71,7 +71,7 @@ func (s session) files(v host.View, g generation) map[string]string {
 	return out
 }
 
-func head(v host.Files, name string) string {
+func head(v host.View, name string) string {
 	data, err := v.ReadHead(name, 80)
 	if err != nil {
 		return ""
@@ -80,7 +80,7 @@ func head(v host.Files, name string) string {
 }
 
 // profile is the user's profile, below home.
-func (s session) profile(v host.Files, home string) string {
+func (s session) profile(v host.View, home string) string {
 	if rest, below := strings.CutPrefix(s.c.StateHome, s.c.Home+"/"); below && !exists(v, s.c.Home+"/.nix-profile") && exists(v, s.c.StateHome+"/nix/profile") {
 		return home + "/" + rest + "/nix/profile"
 	}
@@ -108,7 +108,7 @@ func (s session) variables(v host.View) (vars []string) {
 // localeArchive is the host's, which Nix's programs do not look for themselves.
 const localeArchive = "/usr/lib/locale/locale-archive"
 
-func (session) plasma(v host.Files) bool {
+func (session) plasma(v host.View) bool {
 	return exists(v, "/usr/bin/plasmashell") || exists(v, "/usr/bin/startplasma-wayland")
 }
 
@@ -182,13 +182,13 @@ func (s session) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 	}
 	if manager := fmt.Sprintf("/run/user/%d/systemd", s.c.UID); changed && exists(h, manager) {
 		h.Warn("programs that run already learn of the new PATH and XDG_DATA_DIRS when you log in again")
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"systemctl", "--user", "daemon-reload"}, Env: s.c.bus(h)}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "--user", "daemon-reload"}, Env: s.c.bus(h)}); err != nil {
 			h.Warn("units of yours learn of them then too: %v", err)
 		}
 	}
 	if s.menuStale(h, g) { // without the prefix the system's programs are left out
 		dirs := "XDG_DATA_DIRS=" + s.profile(h, s.c.Home) + "/share:" + defaultProfile + "/share:/usr/local/share:/usr/share"
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{menuCommand, "--noincremental"}, Env: []string{"XDG_MENU_PREFIX=plasma-", dirs}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{menuCommand, "--noincremental"}, Env: []string{"XDG_MENU_PREFIX=plasma-", dirs}}); err != nil {
 			return bootstrap.Hint(err, "Plasma does it itself at the next login")
 		}
 	}
@@ -229,7 +229,7 @@ func (s session) write(h host.Host, name, text string) error {
 
 // bus are the variables by which systemctl --user finds the user's systemd, which
 // su, sudo, ssh without PAM and Ansible do not set; none if it does not run.
-func (c Config) bus(v host.Files) []string {
+func (c *Config) bus(v host.View) []string {
 	dir := fmt.Sprintf("/run/user/%d", c.UID)
 	if !exists(v, dir) {
 		return nil

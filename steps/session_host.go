@@ -14,8 +14,8 @@ import (
 // sessionHost is what a generation needs of the host's root beside Nix: that the user's
 // units run without a login, and drivers where its programs look for them.
 type sessionHost struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (
@@ -46,14 +46,14 @@ func (s sessionHost) Plan(_ context.Context, v host.View) (change bootstrap.Chan
 	return change, nil
 }
 
-func linked(v host.Files, name string) string {
+func linked(v host.View, name string) string {
 	target, _ := isLink(v, name)
 	return target
 }
 
 // lingers names a unit that is to run whether or not the user is logged in: one that
 // wants to be started with the user's systemd, and not with a desktop. "" if there is none.
-func (g generation) lingers(v host.Files) string {
+func (g generation) lingers(v host.View) string {
 	for _, target := range []string{"default", "timers", "sockets"} {
 		entries, err := v.ReadDir(g.out + "/home-files/.config/systemd/user/" + target + ".target.wants")
 		if err == nil && len(entries) > 0 {
@@ -68,7 +68,7 @@ func (g generation) gpuSetup() string { return g.out + "/home-path/bin/non-nixos
 
 // drivers are those that the generation has, as its activation compares them with
 // the host's; "" if it has none.
-func (g generation) drivers(v host.Files) string {
+func (g generation) drivers(v host.View) string {
 	if !exists(v, g.gpuSetup()) {
 		return ""
 	}
@@ -91,12 +91,12 @@ func (s sessionHost) Apply(ctx context.Context, h host.Host, _ bootstrap.Change)
 		if err := h.WriteFile(record, nil, 0o644); err != nil {
 			return err
 		}
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{"loginctl", "enable-linger", s.c.User}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"loginctl", "enable-linger", s.c.User}}); err != nil {
 			return bootstrap.Hint(fmt.Errorf("having units of %s run without a login: %w", s.c.User, err), "look with: loginctl user-status %s; or leave it out: movein apply --skip session-host", s.c.User)
 		}
 	}
 	if drivers := g.drivers(h); s.c.GPUSetup && drivers != "" && drivers != linked(h, driversLink) {
-		if _, err := h.Run(ctx, host.Cmd{Args: []string{g.gpuSetup()}}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{g.gpuSetup()}}); err != nil {
 			return bootstrap.Hint(fmt.Errorf("setting up the graphics drivers: %w", err), "leave it out: movein apply --gpu-setup=false")
 		}
 	}

@@ -36,7 +36,7 @@ func TestUnitsAndDesktopFindWhatNixHas(t *testing.T) {
 	if got := h.Text(config + plasmaFile); !strings.HasSuffix(got, ".\nexport "+path+"export "+dirs+"export "+locale) {
 		t.Errorf("for Plasma:\n%s", got)
 	}
-	res, err := host.Real{Env: []string{"PATH=/usr/bin:/bin", "HOME=/h"}}.Query(t.Context(), host.Cmd{Args: []string{"sh", "-uc", h.Text(config+plasmaFile) + "echo $PATH $XDG_DATA_DIRS $LOCALE_ARCHIVE"}})
+	res, err := (&host.Real{Env: []string{"PATH=/usr/bin:/bin", "HOME=/h"}}).Query(t.Context(), &host.Cmd{Args: []string{"sh", "-uc", h.Text(config+plasmaFile) + "echo $PATH $XDG_DATA_DIRS $LOCALE_ARCHIVE"}})
 	if err != nil || !strings.HasPrefix(string(res.Stdout), "/h/.nix-profile/bin:/nix/var/nix/profiles/default/bin:/usr/bin:/bin /h/.nix-profile/share:") {
 		t.Errorf("a shell makes of it %q, %v", res.Stdout, err)
 	}
@@ -204,7 +204,7 @@ func TestTheHostOfASessionIsLeftAloneWhereThereIsNothingToDo(t *testing.T) {
 	for _, spoil := range []func(f *distro.Facts){func(f *distro.Facts) { f.Platform = distro.NixOS }, func(f *distro.Facts) { f.Systemd = false }} {
 		h, f := activeHost(t), testFacts()
 		h.Put(wants, "x")
-		spoil(&f)
+		spoil(f)
 		skips(t, h, sessionHost{f, testConfig()})
 	}
 }
@@ -216,8 +216,8 @@ func TestLoginShellsFindNixWhateverTheyHaveAlready(t *testing.T) {
 	}
 	for _, path := range []string{"/usr/bin:/bin", home + "/.nix-profile/bin:/usr/bin:/bin"} {
 		for _, shell := range []string{"sh", "bash"} {
-			res, err := host.Real{Env: []string{"PATH=" + path, "HOME=" + home, "__ETC_PROFILE_NIX_SOURCED=1"}}.Query(t.Context(),
-				host.Cmd{Args: []string{shell, "-ec", strings.ReplaceAll(profileHookText, defaultProfile, home+"/none") + "echo $PATH $XDG_DATA_DIRS"}})
+			res, err := (&host.Real{Env: []string{"PATH=" + path, "HOME=" + home, "__ETC_PROFILE_NIX_SOURCED=1"}}).Query(t.Context(),
+				&host.Cmd{Args: []string{shell, "-ec", strings.ReplaceAll(profileHookText, defaultProfile, home+"/none") + "echo $PATH $XDG_DATA_DIRS"}})
 			want := home + "/.nix-profile/bin:/usr/bin:/bin " + home + "/.nix-profile/share:" + home + "/none/share:/usr/local/share:/usr/share\n"
 			if err != nil || string(res.Stdout) != want {
 				t.Errorf("%s: %q, %v", shell, res.Stdout, err)

@@ -10,7 +10,7 @@ import (
 
 // All lists the steps for a host with these facts, each after those it needs:
 // what runs in which order is read here.
-func All(f distro.Facts, c Config) []bootstrap.Step {
+func All(f *distro.Facts, c *Config) []bootstrap.Step {
 	repos := []bootstrap.Step{
 		homeRepo{f, c},  // the home-manager flake: clone, starter or the user's directory
 		dotfilesRepo{c}, // the chezmoi source: clone

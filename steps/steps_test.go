@@ -43,16 +43,16 @@ var (
 )
 
 // testFacts are those of a plain host with systemd.
-func testFacts() distro.Facts {
-	return distro.Facts{
+func testFacts() *distro.Facts {
+	return &distro.Facts{
 		ID: "debian", PrettyName: "Debian", Platform: distro.Generic, Init: "systemd", Systemd: true, Packages: "apt",
 		System: "x86_64-linux", Arch: "amd64", RAM: 8 << 30, Hostname: "desk.example.org", FQDN: "desk.example.org", Short: "desk",
 	}
 }
 
 // testConfig is what ann wants.
-func testConfig() Config {
-	return Config{
+func testConfig() *Config {
+	return &Config{
 		User: "ann", UID: 1000, GID: 1000, Home: "/home/ann", Host: "desk.example.org",
 		ConfigHome: "/home/ann/.config", DataHome: "/home/ann/.local/share", StateHome: "/home/ann/.local/state", CacheHome: "/home/ann/.cache",
 		HomeRepo: "https://example.org/ann/home.git", OnDiverged: "keep", NixSource: "auto",

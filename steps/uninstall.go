@@ -29,7 +29,7 @@ type Uninstall struct {
 
 // PlanUninstall finds out what there is to give back. Purge is also about the clones and
 // the backups.
-func PlanUninstall(ctx context.Context, v host.View, f distro.Facts, c Config, purge bool) (u *Uninstall, err error) {
+func PlanUninstall(ctx context.Context, v host.View, f *distro.Facts, c *Config, purge bool) (u *Uninstall, err error) {
 	if c, err = c.withRepo(v); err != nil {
 		return nil, err
 	}
@@ -139,6 +139,11 @@ func (u *Uninstall) rest(ctx context.Context, v host.View) error {
 	if dir := u.s.backups().Dir; exists(v, dir) && !u.purge {
 		u.Stays = append(u.Stays, dir)
 	}
+	for _, of := range []string{"nix", "chezmoi"} { // whoever else uses them has them there too
+		if dir := filepath.Join(u.s.c.CacheHome, of); exists(v, dir) {
+			u.Stays = append(u.Stays, dir)
+		}
+	}
 	return nil
 }
 
@@ -231,9 +236,11 @@ func (u *Uninstall) Apply(ctx context.Context, h host.Host) (res home.Restored, 
 			return res, bootstrap.Hint(fmt.Errorf("removing %s: %w", name, err), "the home is as it was before movein; run the same command again")
 		}
 	}
-	roots := filepath.Dir(u.s.c.current())
-	for _, dir := range []string{roots, filepath.Dir(roots), filepath.Join(u.s.c.DataHome, "movein")} {
-		h.TakeAway(ctx, host.Place{Base: filepath.Dir(dir), Name: filepath.Base(dir)}, false) //nolint:errcheck // if it is empty
+	roots, profiles := filepath.Dir(u.s.c.current()), filepath.Join(u.s.c.StateHome, "nix/profiles")
+	for _, dir := range []string{roots, filepath.Dir(roots), profiles, filepath.Dir(profiles), filepath.Join(u.s.c.DataHome, "movein")} {
+		if info, err := h.Lstat(dir); err == nil && info.IsDir() { // a link is somebody's own
+			h.TakeAway(ctx, host.Place{Base: filepath.Dir(dir), Name: filepath.Base(dir)}, false) //nolint:errcheck // if it is empty
+		}
 	}
 	return res, nil
 }
@@ -296,7 +303,7 @@ func (u *Uninstall) deactivate(ctx context.Context, h host.Host) error {
 			args = []string{nix.Bin, "profile", "remove", "home-manager-path"}
 		}
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: args, Dir: u.s.c.Home}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: args, Dir: u.s.c.Home}); err != nil {
 		return fmt.Errorf("taking the packages out of the profile: %w", err)
 	}
 	return nil
@@ -319,12 +326,12 @@ func (u *Uninstall) stopUnits(ctx context.Context, h host.Host, out string) {
 	if len(units) == 0 {
 		return
 	}
-	state, err := h.Query(ctx, host.Cmd{Args: []string{"systemctl", "--user", "is-system-running"}})
+	state, err := h.Query(ctx, &host.Cmd{Args: []string{"systemctl", "--user", "is-system-running"}})
 	if word := strings.TrimSpace(string(state.Stdout)); err != nil && word != "degraded" {
 		return
 	}
 	for _, args := range [][]string{append([]string{"stop"}, units...), {"daemon-reload"}} {
-		if _, err := h.Run(ctx, host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil {
+		if _, err := h.Run(ctx, &host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil {
 			h.Warn("%v; look with: systemctl --user status", err)
 		}
 	}

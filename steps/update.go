@@ -39,11 +39,11 @@ type updateRecord struct {
 	Kept    string     `json:"sha256,omitempty"` // of the flake.lock that was wanted, which is not committed
 }
 
-func (c Config) updateFile() string { return filepath.Join(c.State(), "update.json") }
+func (c *Config) updateFile() string { return filepath.Join(c.State(), "update.json") }
 
-func (c Config) updateDir() string { return filepath.Join(c.State(), "update") }
+func (c *Config) updateDir() string { return filepath.Join(c.State(), "update") }
 
-func readUpdate(v host.Files, c Config) (rec updateRecord) {
+func readUpdate(v host.View, c *Config) (rec updateRecord) {
 	data, err := v.ReadFile(c.updateFile())
 	if dir, _ := c.HomeDir(); err != nil || json.Unmarshal(data, &rec) != nil || rec.Version != 1 || rec.Dir != dir {
 		return updateRecord{}
@@ -52,7 +52,7 @@ func readUpdate(v host.Files, c Config) (rec updateRecord) {
 }
 
 // updatedHere reports whether flake.lock is as an update left it.
-func updatedHere(ctx context.Context, v host.View, c Config) bool {
+func updatedHere(ctx context.Context, v host.View, c *Config) bool {
 	rec := readUpdate(v, c)
 	if rec.Kept == "" || rec.Trying {
 		return false
@@ -64,7 +64,7 @@ func updatedHere(ctx context.Context, v host.View, c Config) bool {
 const lockFile = "flake.lock"
 
 // NewUpdate is one of all inputs, or of some. It refuses what cannot be updated.
-func NewUpdate(ctx context.Context, v host.View, f distro.Facts, c Config, inputs []string) (u *Update, err error) {
+func NewUpdate(ctx context.Context, v host.View, f *distro.Facts, c *Config, inputs []string) (u *Update, err error) {
 	if c, err = c.withRepo(v); err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (u *Update) known() error {
 }
 
 // RestoreLock puts flake.lock back if an update was cut short.
-func RestoreLock(ctx context.Context, h host.Host, c Config) error {
+func RestoreLock(ctx context.Context, h host.Host, c *Config) error {
 	rec := readUpdate(h, c)
 	if !rec.Trying {
 		return nil
@@ -204,7 +204,7 @@ func (u *Update) unstage(ctx context.Context, h host.Host) {
 	if _, err := h.Repo(ctx, u.dir); err != nil {
 		return
 	}
-	if _, err := h.Run(ctx, host.Cmd{Args: []string{"git", "-C", u.dir, "rm", "--cached", "--quiet", "--ignore-unmatch", lockFile}}); err != nil {
+	if _, err := h.Run(ctx, &host.Cmd{Args: []string{"git", "-C", u.dir, "rm", "--cached", "--quiet", "--ignore-unmatch", lockFile}}); err != nil {
 		h.Warn("git still expects flake.lock: git -C %s rm --cached flake.lock", u.dir)
 	}
 }

@@ -15,8 +15,8 @@ import (
 // verify looks at the result as the user will meet it. It changes nothing: what
 // it finds is an error of the run.
 type verify struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 func (verify) Info() bootstrap.Info {
@@ -75,7 +75,7 @@ func (s verify) failing(ctx context.Context, v host.View) (out []failing) {
 	add("Nix answers", s.nix(ctx, v), "look with: movein doctor")
 	add("user units", s.units(ctx, v, g), "look with: systemctl --user status, journalctl --user --boot")
 	for _, check := range s.c.Verify {
-		_, err := v.Query(ctx, host.Cmd{Args: check.Run, Dir: s.c.Home})
+		_, err := v.Query(ctx, &host.Cmd{Args: check.Run, Dir: s.c.Home})
 		add(check.Name, err, check.Hint)
 	}
 	return out
@@ -122,7 +122,7 @@ func (s verify) units(ctx context.Context, v host.View, g generation) error {
 	if !s.f.Systemd || !nonEmpty(v, g.out+"/home-files/.config/systemd/user") || !exists(v, fmt.Sprintf("/run/user/%d/systemd", s.c.UID)) {
 		return nil
 	}
-	res, err := v.Query(ctx, host.Cmd{Args: []string{"systemctl", "--user", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"}, Env: s.c.bus(v)})
+	res, err := v.Query(ctx, &host.Cmd{Args: []string{"systemctl", "--user", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"}, Env: s.c.bus(v)})
 	if err != nil {
 		return nil //nolint:nilerr // no session to ask
 	}

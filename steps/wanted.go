@@ -14,7 +14,7 @@ import (
 )
 
 // claims are the generation's files as what home-manager wants of the home.
-func (g generation) claims(v host.Files) ([]home.Claim, error) {
+func (g generation) claims(v host.View) ([]home.Claim, error) {
 	leaves, err := g.leaves(v)
 	if err != nil {
 		return nil, fmt.Errorf("reading the generation: %w", err)
@@ -43,7 +43,7 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, u
 	}
 	w.Home, w.UID, w.OnModified = s.c.Home, s.c.UID, s.c.OnModified
 	w.Claims, suppressed = home.Settle(slices.Concat(mine, dotfiles), owners)
-	if err := s.unsettled(home.Conflicts(w.Claims)); err != nil {
+	if err := s.unsettled(v, home.Conflicts(w.Claims)); err != nil {
 		return w, nil, err
 	}
 	w.Dropped, err = s.dropped(v, g, unfinished)
@@ -53,27 +53,6 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, u
 		}
 	}
 	return w, suppressed, err
-}
-
-// unsettled refuses what two owners claim.
-func (s homeActivate) unsettled(conflicts []home.Conflict) error {
-	if len(conflicts) == 0 {
-		return nil
-	}
-	var lines []string
-	for _, c := range conflicts {
-		lines = append(lines, fmt.Sprintf("%s: %s (%s) and %s (%s)", home.Shown("~/"+c.Inner.Path), c.Inner.Owner, c.Inner.Source, c.Outer.Owner, c.Outer.Source))
-	}
-	const shown = 10
-	if more := len(lines) - shown; more > 0 {
-		lines = append(lines[:shown], fmt.Sprintf("and %d more", more))
-	}
-	path := conflicts[0].Outer.Path
-	if c := conflicts[0]; c.Outer.Kind == home.Dir && c.Outer.Exact && c.Inner.Path != path {
-		path = home.EntryOf(path, c.Inner.Path)
-	}
-	return bootstrap.Hint(bootstrap.Refuse("two want the same files:\n    %s", strings.Join(lines, "\n    ")),
-		"take each out of one of the two repos, or settle it in movein.toml:\n    [ownership]\n    %q = \"home-manager\"   # or \"chezmoi\"", path)
 }
 
 // dropped is what generations before g left in the home and g has not: those of
@@ -141,7 +120,7 @@ func (s homeActivate) diff(v host.View, i home.Item) string {
 	if i.Claim.Kind == home.Link {
 		now = text(i.Claim.Target)
 	}
-	if i.Verb == home.Delete || i.Claim.Kind == home.File && i.Claim.Text == nil {
+	if i.Verb == home.Delete || i.Claim.Kind == home.Absent || i.Claim.Kind == home.File && i.Claim.Text == nil {
 		return ""
 	}
 	return home.Diff(old, now, "~/"+i.Path, "~/"+i.Path)

@@ -16,8 +16,8 @@ import (
 // wsl has WSL start systemd, which then starts the Nix daemon and the user's units.
 // Who wants WSL's own init says systemd=false; nixDaemon cares for the daemon then.
 type wsl struct {
-	f distro.Facts
-	c Config
+	f *distro.Facts
+	c *Config
 }
 
 const (
@@ -75,7 +75,7 @@ func (s wsl) Apply(_ context.Context, h host.Host, _ bootstrap.Change) error {
 }
 
 // readConf reads wsl.conf; "" if there is none.
-func readConf(v host.Files) (string, error) {
+func readConf(v host.View) (string, error) {
 	text, err := v.ReadFile(wslConf)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err

@@ -14,7 +14,7 @@ import (
 )
 
 // wslFacts are those of Debian under WSL 2, with WSL's own init.
-func wslFacts() distro.Facts {
+func wslFacts() *distro.Facts {
 	f := testFacts()
 	f.Platform, f.WSL, f.Init, f.Systemd = distro.WSL, 2, "wsl", false
 	return f
@@ -89,7 +89,7 @@ func TestWSLStaysAsItIsWhereSystemdHasNoPlace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, f := wslHost(t, nil), wslFacts()
-			spoil(h, &f)
+			spoil(h, f)
 			skips(t, h, wsl{f, testConfig()})
 		})
 	}

@@ -32,7 +32,7 @@ func TestOnlyTheUserLooksAhead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &session{io: IO{EUID: 0}, config: steps.Config{UID: uid}}
+			s := &session{io: &IO{EUID: 0}, config: steps.Config{UID: uid}}
 			s.lookAhead(t.Context(), g)
 			synctest.Wait()
 			if n != want {

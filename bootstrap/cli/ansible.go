@@ -16,7 +16,7 @@ import (
 	"movein/embed"
 )
 
-func newAnsible(io IO) *cobra.Command {
+func newAnsible(io *IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ansible",
 		Short: "Many hosts: the Ansible collection",
@@ -56,8 +56,8 @@ movein, for hosts of this architecture. What is there already is not touched: re
 }
 
 // exportAnsible writes the collection to dir, which must not be there; all of it, or nothing.
-func (io IO) exportAnsible(dir string) error {
-	v := host.Real{Root: io.Root}
+func (io *IO) exportAnsible(dir string) error {
+	v := &host.Real{Root: io.Root}
 	if _, err := v.Lstat(dir); err == nil {
 		return bootstrap.Hint(bootstrap.Refuse("%s is there already", dir), "if nothing in it is yours: rm -r %s", dir)
 	}
@@ -74,7 +74,7 @@ func (io IO) exportAnsible(dir string) error {
 }
 
 // writeFiles writes the files to dir.
-func writeFiles(v host.Real, dir string, files fs.FS) error {
+func writeFiles(v *host.Real, dir string, files fs.FS) error {
 	return fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -91,7 +91,7 @@ func writeFiles(v host.Real, dir string, files fs.FS) error {
 }
 
 // writeProgram writes this program to dir as a release has it.
-func writeProgram(v host.Real, dir string) error {
+func writeProgram(v *host.Real, dir string) error {
 	exe, err := host.Executable()
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ type auditing struct {
 	markdown               bool
 }
 
-func newAudit(io IO) *cobra.Command {
+func newAudit(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	var a auditing
 	cmd := &cobra.Command{
@@ -84,7 +84,7 @@ func (s *session) audit(cmd *cobra.Command, repo string, a auditing) error {
 	if err := s.load(cmd, nil, false); err != nil {
 		return err
 	}
-	tree, err := audit.Read(s.view, dir)
+	tree, err := audit.Read(&s.view, dir)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *session) evaluate(ctx context.Context, tree *audit.Tree, r *audit.Resul
 	err := errors.New("root does not evaluate what is another's")
 	if s.io.EUID == s.config.UID {
 		how := audit.Evaluation{Offline: a.source == "auto" || s.config.Offline, Hosts: a.hosts}
-		err = tree.Evaluate(ctx, s.view, how, r)
+		err = tree.Evaluate(ctx, &s.view, how, r)
 	}
 	switch {
 	case err == nil:
@@ -145,7 +145,7 @@ func (s *session) compare(r *audit.Result, name string) error {
 	if err != nil {
 		return err
 	}
-	home, err := audit.Read(s.view, dir)
+	home, err := audit.Read(&s.view, dir)
 	if err != nil {
 		return err
 	}

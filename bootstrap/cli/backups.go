@@ -19,7 +19,7 @@ import (
 	"movein/steps/home"
 )
 
-func newBackups(io IO) *cobra.Command {
+func newBackups(io *IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backups",
 		Short: "What was kept before it was replaced: list, restore, prune",
@@ -40,7 +40,7 @@ backup of its own, which is named after its time.`,
 	return cmd
 }
 
-func newBackupsList(io IO) *cobra.Command {
+func newBackupsList(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "list [RUN]",
@@ -87,7 +87,7 @@ func (s *session) completeRuns(cmd *cobra.Command, args []string, _ string) ([]s
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	runs, _, err := b.List(s.view)
+	runs, _, err := b.List(&s.view)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -112,7 +112,7 @@ type runJSON struct {
 }
 
 func (s *session) listRuns(b home.Backups) error {
-	runs, broken, err := b.List(s.view)
+	runs, broken, err := b.List(&s.view)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *session) listRuns(b home.Backups) error {
 }
 
 func (s *session) listEntries(b home.Backups, run string) error {
-	r, err := b.Open(s.view, run)
+	r, err := b.Open(&s.view, run)
 	if err != nil {
 		return err
 	}

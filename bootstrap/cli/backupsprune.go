@@ -26,7 +26,7 @@ type pruning struct {
 	all   bool
 }
 
-func newBackupsPrune(io IO) *cobra.Command {
+func newBackupsPrune(io *IO) *cobra.Command {
 	s, p := &session{io: io}, pruning{}
 	cmd := &cobra.Command{
 		Use:   "prune",
@@ -68,15 +68,15 @@ func (s *session) prune(cmd *cobra.Command, p pruning) error {
 	}
 	unlock := func() {}
 	if !s.opt.dryRun {
-		if unlock, err = takeLock(s.view, filepath.Join(s.config.State(), "lock")); err != nil {
+		if unlock, err = takeLock(&s.view, filepath.Join(s.config.State(), "lock")); err != nil {
 			return err
 		}
 	}
 	defer unlock()
-	if err := steps.Unfinished(s.view, s.config); err != nil {
+	if err := steps.Unfinished(&s.view, &s.config); err != nil {
 		return err
 	}
-	runs, _, err := b.List(s.view)
+	runs, _, err := b.List(&s.view)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *session) removeRuns(ctx context.Context, old []home.Run, originals int)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := steps.Prune(s.view, s.config, old); err != nil {
+		if err := steps.Prune(&s.view, &s.config, old); err != nil {
 			return fmt.Errorf("removing backups: %w", err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"movein/steps/home"
 )
 
-func newBackupsRestore(io IO) *cobra.Command {
+func newBackupsRestore(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "restore [RUN] [PATH...]",
@@ -59,19 +59,19 @@ func (s *session) restore(cmd *cobra.Command, args []string) error {
 	}
 	out := restored{Schema: bootstrap.Schema, Event: "restore", Run: r.Run, DryRun: s.opt.dryRun, Change: bootstrap.Change{}}
 	if s.opt.dryRun {
-		change, err := b.Preview(cmd.Context(), s.view, r, paths...)
+		change, err := b.Preview(cmd.Context(), &s.view, r, paths...)
 		if err != nil {
 			return err
 		}
 		out.Change = append(out.Change, change...)
 		return s.printRestored(out)
 	}
-	unlock, err := takeLock(s.view, filepath.Join(s.config.State(), "lock"))
+	unlock, err := takeLock(&s.view, filepath.Join(s.config.State(), "lock"))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	res, err := b.Restore(cmd.Context(), s.view, r, s.about("before a restore of "+r.Run), paths...)
+	res, err := b.Restore(cmd.Context(), &s.view, r, s.about("before a restore of "+r.Run), paths...)
 	if err != nil {
 		if res.Undo != "" {
 			return bootstrap.Hint(err, "run the same command again; or undo it: movein backups restore %s", res.Undo)
@@ -89,7 +89,7 @@ func (s *session) restore(cmd *cobra.Command, args []string) error {
 }
 
 func (s *session) about(reason string) home.About {
-	return home.About{Version: Version(), Reason: reason, Generation: s.config.Generation(s.view)}
+	return home.About{Version: Version(), Reason: reason, Generation: s.config.Generation(&s.view)}
 }
 
 // chosen is the run and the paths that the arguments name.
@@ -98,7 +98,7 @@ func (s *session) chosen(b home.Backups, args []string) (r home.Run, paths []str
 	if len(args) > 0 && s.isRun(b, args[0]) {
 		run, args = args[0], args[1:]
 	}
-	if r, err = b.Open(s.view, run); err != nil {
+	if r, err = b.Open(&s.view, run); err != nil {
 		return r, nil, err
 	}
 	for _, arg := range args {
@@ -117,7 +117,7 @@ func (s *session) isRun(b home.Backups, arg string) bool {
 	if arg == home.Latest || len(arg) >= 8 && strings.Trim(arg[:8], "0123456789") == "" {
 		return true
 	}
-	runs, _, err := b.List(s.view)
+	runs, _, err := b.List(&s.view)
 	return err == nil && arg != "" && slices.ContainsFunc(runs, func(r home.Run) bool { return strings.HasPrefix(r.Run, arg) })
 }
 

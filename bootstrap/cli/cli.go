@@ -46,16 +46,16 @@ type IO struct {
 }
 
 // Std is the real process.
-func Std() IO {
+func Std() *IO {
 	dir, err := os.Getwd()
 	if err != nil { // it was removed; who names a relative path is told
 		dir = ""
 	}
-	return IO{Name: filepath.Base(os.Args[0]), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr), OutTTY: host.TerminalWidth(os.Stdout) > 0}
+	return &IO{Name: filepath.Base(os.Args[0]), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Dir: dir, EUID: os.Geteuid(), Width: host.TerminalWidth(os.Stderr), OutTTY: host.TerminalWidth(os.Stdout) > 0}
 }
 
 // abs makes name absolute, as seen from the working directory.
-func (io IO) abs(name string) (string, error) {
+func (io *IO) abs(name string) (string, error) {
 	switch {
 	case filepath.IsAbs(name):
 		return filepath.Clean(name), nil
@@ -66,7 +66,7 @@ func (io IO) abs(name string) (string, error) {
 }
 
 // self is the command that starts this program again.
-func (io IO) self() ([]string, error) {
+func (io *IO) self() ([]string, error) {
 	if len(io.Self) > 0 {
 		return io.Self, nil
 	}
@@ -74,14 +74,14 @@ func (io IO) self() ([]string, error) {
 	return []string{exe}, err
 }
 
-func (io IO) fs() fs.FS {
+func (io *IO) fs() fs.FS {
 	if io.Root == "" {
 		return os.DirFS("/")
 	}
 	return os.DirFS(io.Root)
 }
 
-func (io IO) getenv(name string) string {
+func (io *IO) getenv(name string) string {
 	for _, kv := range io.Environ {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {
 			return v
@@ -91,13 +91,13 @@ func (io IO) getenv(name string) string {
 }
 
 // unicode reports whether the locale can show signs that are not ASCII.
-func (io IO) unicode() bool {
+func (io *IO) unicode() bool {
 	locale := cmp.Or(io.getenv("LC_ALL"), io.getenv("LC_CTYPE"), io.getenv("LANG"))
 	return strings.Contains(strings.ToUpper(strings.ReplaceAll(locale, "-", "")), "UTF8")
 }
 
 // arrow comes before what can be done.
-func (io IO) arrow() string {
+func (io *IO) arrow() string {
 	if io.unicode() {
 		return "→"
 	}
@@ -105,7 +105,7 @@ func (io IO) arrow() string {
 }
 
 // shown is a text of ours as this locale can show it, and without what a URL says of who logs in.
-func (io IO) shown(s string) string {
+func (io *IO) shown(s string) string {
 	s = login.ReplaceAllString(s, "$1")
 	if io.unicode() {
 		return s
@@ -117,7 +117,7 @@ func (io IO) shown(s string) string {
 var login = regexp.MustCompile(`\b(https?://)[^/@\s"']+@`)
 
 // wantsJSON reports whether events are asked for, by a command line that may be wrong.
-func (io IO) wantsJSON(args []string) bool {
+func (io *IO) wantsJSON(args []string) bool {
 	on, err := strconv.ParseBool(io.getenv("MOVEIN_JSON"))
 	for _, arg := range args {
 		if value, ok := strings.CutPrefix(arg, "--json"); ok && (value == "" || value[0] == '=') {
@@ -128,7 +128,7 @@ func (io IO) wantsJSON(args []string) bool {
 }
 
 // Main runs the program and returns its exit code.
-func Main(args []string, io IO) int {
+func Main(args []string, io *IO) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	sigs := make(chan os.Signal, 2)
@@ -185,9 +185,9 @@ func usage(cmd *cobra.Command, err error) error {
 }
 
 // Command returns all commands, for who writes about them; none of them is to be run.
-func Command() *cobra.Command { return newRoot(IO{}) }
+func Command() *cobra.Command { return newRoot(&IO{}) }
 
-func newRoot(io IO) *cobra.Command {
+func newRoot(io *IO) *cobra.Command {
 	var version bool
 	root := &cobra.Command{
 		Use:   "movein",
@@ -224,7 +224,7 @@ configuration for this user and host. The same command, run again, repairs it.
 	return root
 }
 
-func newVersion(io IO) *cobra.Command {
+func newVersion(io *IO) *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "version",

@@ -41,7 +41,7 @@ type options struct {
 
 // session is what a command works with: the host's facts and what is wanted of it.
 type session struct {
-	io         IO
+	io         *IO
 	opt        options
 	facts      distro.Facts
 	config     steps.Config
@@ -96,7 +96,7 @@ func (s *session) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.noProgress, "no-progress", false, "no progress bar")
 	f.StringVar(&o.logLevel, "log-level", "info", "how much to say: `error|warn|info|debug`")
 	f.StringVar(&o.logFile, "log-file", "", "also write every event to this `file`")
-	f.StringVar(&x.vault, "vault", "", "the KeePass `vault`: a file, a directory, an https URL, or \"none\" (default: looked for in ~/MyVault and on removable media)")
+	f.StringVar(&x.vault, "vault", "", "the KeePass `vault`: a file, a directory, an https URL, HOST:FILE of an ssh server, or \"none\" (default: looked for in ~/MyVault and on removable media)")
 	f.StringVar(&x.sha256, "vault-sha256", "", "`digest` of the vault that the URL brings")
 	f.StringVar(&x.keyFile, "key-file", "", "the vault's key `file`")
 	f.BoolVar(&x.noPassword, "no-password", false, "the vault's key is the key file alone")
@@ -142,7 +142,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	if err := s.fromEnviron(given); err != nil {
 		return err
 	}
-	files := host.Real{Root: s.io.Root}
+	files := &host.Real{Root: s.io.Root}
 	if err := s.identify(); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	}
 	s.config.HomeRepo, s.config.Version = s.opt.homeRepo, Version()
 	if s.config.HomeRepo == "" {
-		s.config.HomeRepo = steps.LastRepo(files, s.config)
+		s.config.HomeRepo = steps.LastRepo(files, &s.config)
 	}
 	if s.config.HomeRepo == "" && s.offer != nil {
 		if s.config.HomeRepo, err = s.offer(cmd.Context()); err != nil {
@@ -166,7 +166,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		}
 	}
 	if s.config.Dotfiles == "" {
-		s.config.Dotfiles = steps.LastDotfiles(files, s.config)
+		s.config.Dotfiles = steps.LastDotfiles(files, &s.config)
 	}
 	for name := range given {
 		s.config.Given = append(s.config.Given, name)
@@ -190,7 +190,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	}
 	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
 		s.view.Cache = rootCache
-		s.view = s.rootHost()
+		s.view = *s.rootHost()
 	}
 	s.config.VaultWith, _ = s.comesWith()
 	s.config.NoRoot = s.opt.noRoot
@@ -290,7 +290,7 @@ func (s *session) set(name, value, from string) error {
 }
 
 // fromFile takes the keys of a movein.toml that no louder layer has given.
-func (s *session) fromFile(v host.Files, name string, must bool, given map[string]bool) error {
+func (s *session) fromFile(v host.View, name string, must bool, given map[string]bool) error {
 	file, keys, err := steps.ReadFile(v, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !must:
@@ -300,7 +300,7 @@ func (s *session) fromFile(v host.Files, name string, must bool, given map[strin
 	case err != nil:
 		return bootstrap.Hint(bootstrap.Misconfigured("reading settings: %v", err), "name another file with --config, or make this one readable")
 	}
-	s.config = s.config.WithTables(file)
+	s.config = *s.config.WithTables(file)
 	for key, value := range keys {
 		if given[key] || slices.Contains([]string{"verify", "hosts", "ownership", "chezmoi", "secrets"}, key) {
 			continue

@@ -13,7 +13,7 @@ import (
 	"movein/steps"
 )
 
-func newGenerations(io IO) *cobra.Command {
+func newGenerations(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "generations",
@@ -35,7 +35,7 @@ func (s *session) generations(cmd *cobra.Command, args []string) error {
 	if err := s.load(cmd, args, false); err != nil {
 		return err
 	}
-	all, err := steps.Generations(s.view, s.config)
+	all, err := steps.Generations(&s.view, &s.config)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (s *session) completeGenerations(cmd *cobra.Command, args []string, _ strin
 	if len(args) > 0 || s.load(cmd, nil, false) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	all, err := steps.Generations(s.view, s.config)
+	all, err := steps.Generations(&s.view, &s.config)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -78,7 +78,7 @@ func (s *session) completeGenerations(cmd *cobra.Command, args []string, _ strin
 	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-func newPackages(io IO) *cobra.Command {
+func newPackages(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "packages",
@@ -97,13 +97,13 @@ func (s *session) packages(cmd *cobra.Command, args []string) error {
 	if err := s.load(cmd, args, false); err != nil {
 		return err
 	}
-	all, err := steps.Packages(cmd.Context(), s.view, s.facts, s.config)
+	all, err := steps.Packages(cmd.Context(), &s.view, &s.facts, &s.config)
 	if err != nil {
 		return err
 	}
 	if s.opt.json {
 		return json.NewEncoder(s.io.Out).Encode(map[string]any{"schema": bootstrap.Schema, "event": "packages",
-			"generation": s.config.Generation(host.Real{Root: s.io.Root}), "packages": all})
+			"generation": s.config.Generation(&host.Real{Root: s.io.Root}), "packages": all})
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(s.io.Out, "The current generation installs no packages.")

@@ -65,7 +65,7 @@ func (s *session) open(ctx context.Context, sink bootstrap.Sink) (*halves, error
 	h := &halves{}
 	own := s.io.EUID == s.config.UID
 	if own {
-		user, err := s.local(h, s.userJournal(), filepath.Join(s.config.State(), "lock"), s.view)
+		user, err := s.local(h, s.userJournal(), filepath.Join(s.config.State(), "lock"), &s.view)
 		if err != nil {
 			h.close()
 			return nil, err
@@ -99,12 +99,12 @@ func (s *session) open(ctx context.Context, sink bootstrap.Sink) (*halves, error
 	return h, nil
 }
 
-func (s *session) rootHost() host.Real {
-	return host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, s.io.Environ, s.config.UID == 0 && s.io.EUID == 0), Cache: s.view.Cache, Sight: s.view.Sight}
+func (s *session) rootHost() *host.Real {
+	return &host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, s.io.Environ, s.config.UID == 0 && s.io.EUID == 0), Cache: s.view.Cache, Sight: s.view.Sight}
 }
 
 // local makes a half of this process.
-func (s *session) local(h *halves, journal, lock string, real host.Real) (*bootstrap.Local, error) {
+func (s *session) local(h *halves, journal, lock string, real *host.Real) (*bootstrap.Local, error) {
 	if !s.opt.dryRun {
 		unlock, err := takeLock(real, lock)
 		if err != nil {
@@ -121,7 +121,7 @@ func (s *session) local(h *halves, journal, lock string, real host.Real) (*boots
 
 // takeLock takes the lock of a half. The root half of a run that was killed needs
 // a moment to notice, so it is waited for.
-func takeLock(real host.Real, lock string) (unlock func(), err error) {
+func takeLock(real *host.Real, lock string) (unlock func(), err error) {
 	wait, perm := time.Duration(0), fs.FileMode(0o700)
 	if lock == rootLock {
 		wait, perm = patience, 0o755
@@ -138,11 +138,11 @@ func takeLock(real host.Real, lock string) (unlock func(), err error) {
 	return unlock, nil
 }
 
-func newLocal(real host.Real, j *bootstrap.Journal) *bootstrap.Local {
+func newLocal(real *host.Real, j *bootstrap.Journal) *bootstrap.Local {
 	return &bootstrap.Local{Journal: j, Host: func(notes func(host.Note)) host.Host {
-		r := real
+		r := *real
 		r.Notes = notes
-		return r
+		return &r
 	}}
 }
 
@@ -152,7 +152,7 @@ func (s *session) startUser(ctx context.Context, sink bootstrap.Sink) (io.WriteC
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, err := host.Real{Env: host.Environ(s.account(), s.io.Environ, false)}.Pipe(append(self, halfCommand), host.Credential(s.account(), s.config.GID))
+	p, err := (&host.Real{Env: host.Environ(s.account(), s.io.Environ, false)}).Pipe(append(self, halfCommand), host.Credential(s.account(), s.config.GID))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -205,7 +205,7 @@ func (s *session) becomeRoot(ctx context.Context, sink bootstrap.Sink) ([]string
 		if _, err := s.view.LookPath(tool); err != nil {
 			continue
 		}
-		if _, err := s.view.Query(ctx, host.Cmd{Args: []string{tool, "-n", "true"}}); err == nil {
+		if _, err := s.view.Query(ctx, &host.Cmd{Args: []string{tool, "-n", "true"}}); err == nil {
 			return []string{tool, "-n"}, nil
 		} else if tried == nil {
 			tried = err
@@ -266,7 +266,7 @@ func (s *session) tell(p *host.Process, as bootstrap.As) (io.WriteCloser, io.Rea
 // halfCommand is how the program is started as the other half.
 const halfCommand = "_half"
 
-func newHalf(io IO) *cobra.Command {
+func newHalf(io *IO) *cobra.Command {
 	return &cobra.Command{
 		Use: halfCommand, Hidden: true, Args: noArgs,
 		Short: "The other half of a run, which movein starts itself",
@@ -285,7 +285,7 @@ func newHalf(io IO) *cobra.Command {
 }
 
 // serve is the other half's life.
-func serve(ctx context.Context, io IO) error {
+func serve(ctx context.Context, io *IO) error {
 	in := bufio.NewReader(io.In)
 	line, err := in.ReadBytes('\n')
 	if err != nil {
@@ -301,14 +301,14 @@ func serve(ctx context.Context, io IO) error {
 		s.known.Add(o.Token)
 	}
 	journal, lock := s.userJournal(), filepath.Join(s.config.State(), "lock")
-	real := host.Real{Root: io.Root, Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
+	real := &host.Real{Root: io.Root, Env: host.Environ(s.account(), io.Environ, true), Cache: s.config.Cache()}
 	if o.As == bootstrap.Root {
 		s.view.Cache = rootCache
 		journal, lock, real = rootJournal, rootLock, s.rootHost()
 	} else {
 		s.config.RuntimeDir = s.io.runtimeDir()
 		real.Logins, real.Vault = s.logins(), s
-		s.view = real
+		s.view = *real
 	}
 	if !o.NoLock {
 		unlock, err := takeLock(real, lock)
@@ -328,7 +328,7 @@ func serve(ctx context.Context, io IO) error {
 		}
 		defer lock()
 	}
-	g, err := bootstrap.NewGraph(append(steps.All(s.facts, s.config), steps.Restart{Facts: s.facts, Config: s.config})...)
+	g, err := bootstrap.NewGraph(append(steps.All(&s.facts, &s.config), steps.Restart{Facts: &s.facts, Config: &s.config})...)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"movein/bootstrap/host"
@@ -28,11 +27,7 @@ func (s *session) Holds(ctx context.Context, p host.Taker, mark string) (bool, e
 		}
 		return host.AgentHolds(ctx, s.io.getenv("SSH_AUTH_SOCK"), mark)
 	case host.Keyring:
-		value, err := keyring.Lookup(ctx, s.keyringUser(), map[string]string{"service": p.Service, "key": p.Key})
-		if errors.Is(err, keyring.ErrNotFound) {
-			return false, nil
-		}
-		return err == nil && (p.Value == "" || p.Value == value.Reveal()), err
+		return keyring.Holds(ctx, s.keyringUser(), map[string]string{"service": p.Service, "key": p.Key}, p.Value)
 	}
 	return false, fmt.Errorf("nothing of the kind %q takes a secret", p.Kind)
 }

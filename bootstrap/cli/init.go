@@ -21,7 +21,7 @@ type initOptions struct {
 	merge, lock                            bool
 }
 
-func newInit(io IO) *cobra.Command {
+func newInit(io *IO) *cobra.Command {
 	s, o := &session{io: io, opt: options{dryRun: true}}, initOptions{}
 	cmd := &cobra.Command{
 		Use:   "init [DIR]",
@@ -109,7 +109,7 @@ func (s *session) newHome(cmd *cobra.Command, dir string, o initOptions) error {
 		return err
 	}
 	if o.lock {
-		if files["flake.lock"], err = steps.LockFlake(cmd.Context(), s.view, s.facts, s.config, files["flake.nix"]); err != nil {
+		if files["flake.lock"], err = steps.LockFlake(cmd.Context(), &s.view, &s.facts, &s.config, files["flake.nix"]); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ type wasOpened struct {
 	Error string `json:"error,omitempty"` // why it is not kept open here
 }
 
-func newAgent(io IO) *cobra.Command {
+func newAgent(io *IO) *cobra.Command {
 	return &cobra.Command{
 		Use: agentCommand, Hidden: true, Args: noArgs,
 		Short: "Keeps a vault open for a while, which movein starts itself",
@@ -54,7 +54,7 @@ func newAgent(io IO) *cobra.Command {
 }
 
 // keepVault opens the vault with what comes in, and keeps it open until it is not asked for any more.
-func keepVault(ctx context.Context, io IO) error {
+func keepVault(ctx context.Context, io *IO) error {
 	if _, err := secret.Harden(); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func keepVault(ctx context.Context, io IO) error {
 	if err := readLine(in, &o); err != nil {
 		return err
 	}
-	here := host.Real{Root: io.Root}
+	here := &host.Real{Root: io.Root}
 	k, err := secret.NewKeeper(here, o.Dir, o.Vault, o.Idle)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (s *session) startAgent(vault, keyFile string) (*host.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := host.Real{Env: []string{"PATH=/usr/bin:/bin"}}.Detach(append(self, agentCommand))
+	p, err := (&host.Real{Env: []string{"PATH=/usr/bin:/bin"}}).Detach(append(self, agentCommand))
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func askToOpen(p *host.Process, answers *bufio.Reader, pw *kdbx.Secret) (got was
 	return got, readLine(answers, &got)
 }
 
-func newSecretLock(io IO) *cobra.Command {
+func newSecretLock(io *IO) *cobra.Command {
 	return &cobra.Command{
 		Use:   "lock",
 		Short: "Close the vault that is kept open",
@@ -197,7 +197,7 @@ func newSecretLock(io IO) *cobra.Command {
 	}
 }
 
-func newSecretForget(io IO) *cobra.Command {
+func newSecretForget(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:     "forget",

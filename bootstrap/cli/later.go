@@ -88,7 +88,7 @@ func (s *session) openHere(ctx context.Context, pw *kdbx.Secret) (*kdbx.Vault, e
 	if err != nil {
 		return nil, err
 	}
-	files, err := secret.Read(s.view, found.File, keyFile)
+	files, err := secret.Read(&s.view, found.File, keyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -51,15 +51,19 @@ func (s *session) gitToken(ctx context.Context, server, name string, ask bool) (
 }
 
 // sshKeys are the private keys of the vault for an ssh server: the entries of [secrets]
-// with ssh, and what has service "ssh" and the server's name as its key.
+// with ssh, and what has service "ssh" and the server's name as its key, in its field
+// "private key" or as its password.
 func (s *session) sshKeys(ctx context.Context, server string, ask bool) (keys []string, err error) {
-	want := []steps.SecretEntry{{Service: "ssh", Key: server}}
+	want := []steps.SecretEntry{{Service: "ssh", Key: server, Field: "private key"}, {Service: "ssh", Key: server}}
 	for _, name := range slices.Sorted(maps.Keys(s.config.Secrets)) {
 		if e := s.config.Secrets[name]; e.SSH {
 			want = append(want, e)
 		}
 	}
-	for _, e := range want {
+	for i, e := range want {
+		if i == 1 && len(keys) > 0 {
+			continue // the password is its passphrase then, or of something else
+		}
 		key, err := s.value(ctx, e, ask)
 		if err != nil {
 			return nil, err

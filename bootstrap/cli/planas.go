@@ -23,7 +23,7 @@ func (s *session) planAs(cmd *cobra.Command, args []string, as string) error {
 	if err := s.own(cmd); err != nil {
 		return err
 	}
-	m, err := steps.PlanAs(cmd.Context(), s.view, s.facts, s.config, as)
+	m, err := steps.PlanAs(cmd.Context(), &s.view, &s.facts, &s.config, as)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"movein/bootstrap/report"
 )
 
-func newReport(io IO) *cobra.Command {
+func newReport(io *IO) *cobra.Command {
 	s, page, exitCode := &session{io: io}, "", false
 	cmd := &cobra.Command{
 		Use:   "report FILE...",
@@ -38,7 +38,7 @@ It is no matter how the files come here; movein.home.check of "movein ansible ex
 			if err != nil {
 				return err
 			}
-			v := host.Real{Root: io.Root}
+			v := &host.Real{Root: io.Root}
 			if err := fleet.Table(io.Out, v.Now(), s.textOptions()); err != nil {
 				return err
 			}
@@ -58,8 +58,8 @@ It is no matter how the files come here; movein.home.check of "movein ansible ex
 }
 
 // fleet reads the files, and those in directories.
-func (io IO) fleet(args []string) (report.Fleet, error) {
-	v := host.Real{Root: io.Root}
+func (io *IO) fleet(args []string) (report.Fleet, error) {
+	v := &host.Real{Root: io.Root}
 	var seen []report.Seen
 	for _, arg := range args {
 		name, err := io.abs(arg)
@@ -93,7 +93,7 @@ func (io IO) fleet(args []string) (report.Fleet, error) {
 	return report.NewFleet(seen), nil
 }
 
-func (io IO) writePage(v host.Real, name string, fleet report.Fleet) error {
+func (io *IO) writePage(v *host.Real, name string, fleet report.Fleet) error {
 	name, err := io.abs(name)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ import (
 // resumeCommand is how the unit that apply --reboot leaves starts the program.
 const resumeCommand = "_resume"
 
-func newResume(io IO) *cobra.Command {
+func newResume(io *IO) *cobra.Command {
 	s := &session{io: io}
 	return &cobra.Command{
 		Use: resumeCommand, Hidden: true, Args: noArgs,
@@ -33,7 +33,7 @@ func newResume(io IO) *cobra.Command {
 // resume goes on with the run that waited for a restart, as root, and settles whether it
 // is to be gone on with again.
 func (s *session) resume(cmd *cobra.Command) error {
-	real := host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, nil, false)}
+	real := &host.Real{Root: s.io.Root, Env: host.Environ(host.Account{Name: "root", Home: "/root"}, nil, false)}
 	r, err := steps.ReadResume(real)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -54,13 +54,13 @@ func (s *session) resume(cmd *cobra.Command) error {
 	}
 	s.facts, err = distro.Detect(s.io.fs())
 	s.view.Cache, s.view.Sight = rootCache, new(host.Sight)
-	s.view = s.rootHost()
+	s.view = *s.rootHost()
 	err = s.applyNow(cmd, time.Now(), err, nil)
 	return errors.Join(err, s.resumed(context.WithoutCancel(cmd.Context()), real, r, err))
 }
 
 // resumed settles what becomes of a run that was gone on with and ended with err.
-func (s *session) resumed(ctx context.Context, real host.Real, r steps.Resume, err error) error {
+func (s *session) resumed(ctx context.Context, real *host.Real, r steps.Resume, err error) error {
 	code, login := bootstrap.ExitOK, !r.Login && r.Config.UID != 0
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		code = int(status)
@@ -68,7 +68,7 @@ func (s *session) resumed(ctx context.Context, real host.Real, r steps.Resume, e
 	switch {
 	case code == bootstrap.ExitReboot || code == bootstrap.ExitInterrupted: // it goes on at the next boot
 		return nil
-	case login && (code == bootstrap.ExitUnreachable || code == bootstrap.ExitPermission || code == bootstrap.ExitOK && len(steps.Skipped(s.view)) > 0):
+	case login && (code == bootstrap.ExitUnreachable || code == bootstrap.ExitPermission || code == bootstrap.ExitOK && len(steps.Skipped(&s.view)) > 0):
 		fmt.Fprintf(s.io.Err, "movein: once more when %s logs in\n", r.Config.User)
 		return r.AwaitLogin(ctx, real)
 	}

@@ -18,7 +18,7 @@ import (
 	"movein/steps/home"
 )
 
-func newRollback(io IO) *cobra.Command {
+func newRollback(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "rollback [GENERATION]",
@@ -74,7 +74,7 @@ func (s *session) summarizedIf(cmd *cobra.Command, end func() bool, run func(ctx
 func (s *session) end(start time.Time, sum bootstrap.Summary, hint string, err error) error {
 	if s.opt.json {
 		sum.DryRun, sum.Failed, sum.DurationMS = s.opt.dryRun, []string{}, time.Since(start).Milliseconds()
-		sum.Generation = s.config.Generation(host.Real{Root: s.io.Root})
+		sum.Generation = s.config.Generation(&host.Real{Root: s.io.Root})
 		sink := bootstrap.Redacted(s.redactor(), report.JSON(s.io.Out))
 		sink(bootstrap.Event{Schema: bootstrap.Schema, Time: time.Now(), Event: "summary", Hint: hint, Summary: &sum})
 	}
@@ -101,7 +101,7 @@ func (s *session) own(cmd *cobra.Command) error {
 
 // lock takes the user's lock.
 func (s *session) lock() (unlock func(), err error) {
-	return takeLock(s.view, filepath.Join(s.config.State(), "lock"))
+	return takeLock(&s.view, filepath.Join(s.config.State(), "lock"))
 }
 
 // rolledBack is what "movein rollback --json" prints before the summary.
@@ -139,7 +139,7 @@ func (s *session) rollback(ctx context.Context, cmd *cobra.Command, args []strin
 		}
 		defer unlock()
 	}
-	r, err := steps.PlanRollback(ctx, s.view, s.facts, s.config, number)
+	r, err := steps.PlanRollback(ctx, &s.view, &s.facts, &s.config, number)
 	if err != nil {
 		return false, err
 	}
@@ -147,7 +147,7 @@ func (s *session) rollback(ctx context.Context, cmd *cobra.Command, args []strin
 	var res home.Restored
 	if !s.opt.dryRun {
 		s.warnings()
-		if res, err = r.Apply(ctx, s.view); err != nil {
+		if res, err = r.Apply(ctx, &s.view); err != nil {
 			return false, err
 		}
 	}
@@ -163,7 +163,7 @@ func (s *session) rollback(ctx context.Context, cmd *cobra.Command, args []strin
 
 // numberOf is the number of the newest generation with that store path; 0 if there is none.
 func (s *session) numberOf(path string) int {
-	all, err := steps.Generations(s.view, s.config)
+	all, err := steps.Generations(&s.view, &s.config)
 	if err != nil {
 		return 0
 	}

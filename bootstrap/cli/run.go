@@ -21,7 +21,7 @@ import (
 	"movein/steps"
 )
 
-func newApply(io IO) *cobra.Command {
+func newApply(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "apply [HOME_REPO]",
@@ -49,7 +49,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 	return cmd
 }
 
-func newPlan(io IO) *cobra.Command {
+func newPlan(io *IO) *cobra.Command {
 	s, as := &session{io: io, opt: options{dryRun: true}}, ""
 	cmd := &cobra.Command{
 		Use:   "plan [HOME_REPO]",
@@ -83,7 +83,7 @@ func (s *session) completions(cmd *cobra.Command) {
 		if s.load(cmd, nil, false) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return steps.Configurations(s.view), cobra.ShellCompDirectiveNoFileComp
+		return steps.Configurations(&s.view), cobra.ShellCompDirectiveNoFileComp
 	}
 	hosts := func(cmd *cobra.Command, args []string, to string) (all []string, _ cobra.ShellCompDirective) {
 		names, directive := configurations(cmd, args, to)
@@ -94,7 +94,7 @@ func (s *session) completions(cmd *cobra.Command) {
 		return slices.Compact(all), directive
 	}
 	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
+		g, err := bootstrap.NewGraph(steps.All(&s.facts, &s.config)...)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
@@ -187,10 +187,10 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	s.lookAhead(ctx, g)
 	out = bootstrap.Run(ctx, g, sink, bootstrap.Options{
 		DryRun: s.opt.dryRun, Skip: s.opt.skip, Jobs: s.opt.jobs,
-		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: s.view, Touched: s.view.Sight.Over,
+		User: halves.user, Root: halves.root, Escalate: halves.escalate, View: &s.view, Touched: s.view.Sight.Over,
 	})
 	if sum := s.summary(ctx, out, nil); sum.ExitCode == bootstrap.ExitReboot && s.config.Reboot && !s.opt.dryRun {
-		e := halves.root.Do(ctx, steps.Restart{Facts: s.facts, Config: s.config}, false, sink)
+		e := halves.root.Do(ctx, steps.Restart{Facts: &s.facts, Config: &s.config}, false, sink)
 		sink(e)
 		out.Steps = append(out.Steps, e)
 	}
@@ -206,13 +206,13 @@ func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
 	}
 	for _, step := range g.Steps() {
 		if info := step.Info(); info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
-			go step.Plan(ctx, s.view) //nolint:errcheck // see above
+			go step.Plan(ctx, &s.view) //nolint:errcheck // see above
 		}
 	}
 }
 
 func (s *session) graph() (*bootstrap.Graph, error) {
-	g, err := bootstrap.NewGraph(steps.All(s.facts, s.config)...)
+	g, err := bootstrap.NewGraph(steps.All(&s.facts, &s.config)...)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func (s *session) graph() (*bootstrap.Graph, error) {
 
 // summary is what became of a run.
 func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error) bootstrap.Summary {
-	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Secrets: s.secretsAre, Generation: s.config.Generation(host.Real{Root: s.io.Root})}
+	sum := bootstrap.Summary{DryRun: s.opt.dryRun, Failed: []string{}, Secrets: s.secretsAre, Generation: s.config.Generation(&host.Real{Root: s.io.Root})}
 	for _, e := range out.Steps {
 		switch e.Status {
 		case bootstrap.Changed:
@@ -263,7 +263,7 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 // memory is what the user's half of the run has remembered.
 func (s *session) memory() host.Memory {
 	if s.io.EUID == s.config.UID {
-		return s.view
+		return &s.view
 	}
 	return host.Foreign{Dir: filepath.Join(s.io.Root, s.config.Cache()), UID: s.config.UID}
 }

@@ -16,7 +16,7 @@ import (
 	"movein/steps"
 )
 
-func newSecret(io IO) *cobra.Command {
+func newSecret(io *IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
 		Short: "Values from your vault or keyring: get, lock, forget",
@@ -35,7 +35,7 @@ keyring. Both are asked by the same two names, the attributes "service" and "key
 	return cmd
 }
 
-func newSecretGet(io IO) *cobra.Command {
+func newSecretGet(io *IO) *cobra.Command {
 	s, newline := &session{io: io, opt: options{dryRun: true}, keep: true}, false
 	cmd := &cobra.Command{
 		Use:   "get SERVICE KEY | get NAME",

@@ -23,12 +23,12 @@ import (
 
 // updating is what "movein self-update" is told.
 type updating struct {
-	io                 IO
+	io                 *IO
 	version, base, key string
 	dryRun             bool
 }
 
-func newSelfUpdate(io IO) *cobra.Command {
+func newSelfUpdate(io *IO) *cobra.Command {
 	u := &updating{io: io}
 	cmd := &cobra.Command{
 		Use:   "self-update",
@@ -143,14 +143,14 @@ func (u *updating) replace(ctx context.Context, program, from, digest string) (e
 		return u.asRoot(err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	v, fresh := host.Real{Env: u.io.Environ}, filepath.Join(work, "movein")
+	v, fresh := &host.Real{Env: u.io.Environ}, filepath.Join(work, "movein")
 	if err := v.Fetch(ctx, from, digest, fresh); err != nil {
 		return err
 	}
 	if err := os.Chmod(fresh, 0o755); err != nil { //nolint:gosec // a program for all
 		return err
 	}
-	if _, err := v.Query(ctx, host.Cmd{Args: []string{fresh, "version"}}); err != nil {
+	if _, err := v.Query(ctx, &host.Cmd{Args: []string{fresh, "version"}}); err != nil {
 		return bootstrap.Hint(fmt.Errorf("the release does not start here: %w", err), "nothing was changed")
 	}
 	kept := filepath.Join(work, "old")

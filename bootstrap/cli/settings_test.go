@@ -32,7 +32,7 @@ func keys() (all []string) {
 // TestEverySettingCanBeSaidEverywhere sets each flag of apply by its environment
 // variable and by its key in a file, and sees that both are heard.
 func TestEverySettingCanBeSaidEverywhere(t *testing.T) {
-	flags := newApply(IO{}).Flags()
+	flags := newApply(&IO{}).Flags()
 	flags.VisitAll(func(f *pflag.Flag) {
 		if slices.Contains(notSettings, f.Name) {
 			return
@@ -96,7 +96,7 @@ func loaded(t *testing.T, name, environ, file string) string {
 			t.Fatal(err)
 		}
 	}
-	s := &session{io: IO{Root: root, Environ: []string{environ}, Dir: "/", Out: io.Discard, Err: io.Discard}}
+	s := &session{io: &IO{Root: root, Environ: []string{environ}, Dir: "/", Out: io.Discard, Err: io.Discard}}
 	cmd := &cobra.Command{Use: "apply"}
 	s.addFlags(cmd.Flags())
 	if err := s.load(cmd, nil, false); err != nil {
@@ -143,12 +143,12 @@ func TestHelpHasExamplesThatParse(t *testing.T) {
 			t.Errorf("%s has no example", cmd.CommandPath())
 		}
 	}
-	visit(newRoot(IO{}))
+	visit(newRoot(&IO{}))
 }
 
 func parse(t *testing.T, args []string) {
 	t.Helper()
-	cmd, rest, err := newRoot(IO{}).Find(args)
+	cmd, rest, err := newRoot(&IO{}).Find(args)
 	if err == nil {
 		err = cmd.ParseFlags(rest)
 	}

@@ -32,7 +32,7 @@ type status struct {
 	InSync  bool              `json:"in_sync"`
 }
 
-func newStatus(io IO) *cobra.Command {
+func newStatus(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -56,8 +56,8 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 	}
 	s.config.Offline, s.config.NoBuild = true, true
 	st := status{Schema: bootstrap.Schema, Event: "status", User: s.config.User, Host: s.config.Host, System: s.facts.System, Time: s.view.Now(), Drift: []bootstrap.Event{}}
-	st.Managed = steps.Manages(cmd.Context(), s.view, s.facts, s.config)
-	st.Cut = steps.LastChange(s.view, s.config)
+	st.Managed = steps.Manages(cmd.Context(), &s.view, &s.facts, &s.config)
+	st.Cut = steps.LastChange(&s.view, &s.config)
 	if s.config.HomeRepo != "" {
 		out, err := s.run(cmd.Context(), func(bootstrap.Event) {})
 		if err != nil {
@@ -175,7 +175,7 @@ func parenthesis(s string) string {
 	return " (" + s + ")"
 }
 
-func newDoctor(io IO) *cobra.Command {
+func newDoctor(io *IO) *cobra.Command {
 	s := &session{io: io, opt: options{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -227,7 +227,7 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 // examine is all that the doctor looks at.
 func (s *session) examine(ctx context.Context) iter.Seq[steps.Finding] {
 	return func(yield func(steps.Finding) bool) {
-		for f := range steps.Examine(ctx, s.view, s.facts, s.config) {
+		for f := range steps.Examine(ctx, &s.view, &s.facts, &s.config) {
 			if !yield(f) {
 				return
 			}

@@ -14,7 +14,7 @@ import (
 	"movein/steps/home"
 )
 
-func newUninstall(io IO) *cobra.Command {
+func newUninstall(io *IO) *cobra.Command {
 	s := &session{io: io}
 	var onlyHome, purge bool
 	cmd := &cobra.Command{
@@ -79,7 +79,7 @@ func (s *session) uninstall(ctx context.Context, cmd *cobra.Command, purge bool)
 		defer unlock()
 	}
 	s.warnings()
-	u, err := steps.PlanUninstall(ctx, s.view, s.facts, s.config, purge)
+	u, err := steps.PlanUninstall(ctx, &s.view, &s.facts, &s.config, purge)
 	if err != nil {
 		return false, err
 	}
@@ -102,7 +102,7 @@ func (s *session) uninstall(ctx context.Context, cmd *cobra.Command, purge bool)
 			return false, err
 		}
 		var res home.Restored
-		if res, err = u.Apply(ctx, s.view); err != nil {
+		if res, err = u.Apply(ctx, &s.view); err != nil {
 			return false, err
 		}
 		out.Undo, out.Stays, out.Lacks = res.Undo, append(out.Stays, res.Stays...), res.Lacks

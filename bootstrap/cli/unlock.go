@@ -37,23 +37,27 @@ type secrecy struct {
 var unlocking = []string{"vault", "vault-sha256", "key-file", "no-password", "password-fd", "password-file", "password-command", "askpass", "remember", "vault-idle", "without-secrets"}
 
 // place is where the vault is looked for.
-func (s *session) place() secret.Place {
+func (s *session) place() *secret.Place {
 	given := s.secrets.vault
-	if name, err := s.file(given); err == nil && !strings.Contains(given, "://") {
+	if name, err := s.file(given); err == nil && !strings.Contains(given, "://") && !host.IsSSH(given) {
 		given = name
 	}
-	return secret.Place{
+	logins := s.logins()
+	if logins != nil { // what opens the vault is not in it
+		logins.Token, logins.Keys, logins.User = nil, nil, s.config.User
+	}
+	return &secret.Place{
 		Given: given, SHA256: s.secrets.sha256, Home: s.config.Home, User: s.config.User, WSL: s.facts.WSL != 0,
 		Memory: filepath.Join(s.config.State(), "vault.json"), Store: filepath.Join(s.config.DataHome, "movein", "vaults"),
-		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: s.view,
+		Ask: !s.opt.yes, Asking: s.asking("which vault is yours"), Warn: s.warn, Host: &s.view, SSH: logins,
 	}
 }
 
 // sources are where its master password can come from: of the loudest layer that gives one.
-func (s *session) sources(vault string) secret.Sources {
-	src := secret.Sources{
+func (s *session) sources(vault string) *secret.Sources {
+	src := &secret.Sources{
 		CredentialsDir: s.io.getenv("CREDENTIALS_DIRECTORY"), Ask: !s.opt.yes, Asking: s.asking("the vault's master password, once"),
-		Host: host.Real{Root: s.view.Root, Env: s.view.Env}, Owners: []int{s.config.UID}, Vault: vault,
+		Host: &host.Real{Root: s.view.Root, Env: s.view.Env}, Owners: []int{s.config.UID}, Vault: vault,
 		Keyring: func(ctx context.Context) (kdbx.Secret, error) { return keyring.Password(ctx, s.keyringUser(), vault) },
 		Other:   s.other,
 	}
@@ -127,7 +131,7 @@ func (s *session) warn(format string, a ...any) {
 }
 
 // runtimeDir is the directory of movein's own that is in memory; "" if there is none.
-func (io IO) runtimeDir() string {
+func (io *IO) runtimeDir() string {
 	runtime := io.getenv("XDG_RUNTIME_DIR")
 	if runtime == "" {
 		runtime = filepath.Join("/", io.Root, "run/user", strconv.Itoa(io.EUID))
@@ -137,7 +141,7 @@ func (io IO) runtimeDir() string {
 
 // agentDirs are where an agent may be: that of the run which started this program, that of
 // any run, and the one that keeps the vault open between runs.
-func (io IO) agentDirs() (dirs []string) {
+func (io *IO) agentDirs() (dirs []string) {
 	if dir := io.getenv(steps.AgentDir); dir != "" {
 		dirs = append(dirs, dir)
 	}
@@ -267,7 +271,7 @@ func (s *session) needsVault() bool {
 	if s.wantsVault() || s.secrets.without {
 		return true
 	}
-	return !s.opt.dryRun && (len(steps.Skipped(s.view)) > 0 || s.view.Recall("skipped") == nil)
+	return !s.opt.dryRun && (len(steps.Skipped(&s.view)) > 0 || s.view.Recall("skipped") == nil)
 }
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.
@@ -310,7 +314,7 @@ func (s *session) unlockBy(ctx context.Context, open func(vault, keyFile string,
 	if err != nil {
 		return err
 	}
-	files, err := secret.Read(s.view, found.File, keyFile)
+	files, err := secret.Read(&s.view, found.File, keyFile)
 	if err != nil {
 		return err
 	}
@@ -375,7 +379,7 @@ func explainSecret(err error) error {
 	case is(secret.ErrNotYet):
 		code, hint = bootstrap.ExitConfig, "what it needs to get there cannot be in it: give a token with --token-fd N or an ssh key to your agent, or have the vault elsewhere (--vault FILE)"
 	case is(secret.ErrNoVault):
-		code, hint = bootstrap.ExitConfig, "say where it is: --vault FILE, or --vault https://…; or that there is none: --vault none"
+		code, hint = bootstrap.ExitConfig, "say where it is: --vault FILE, --vault https://… or --vault HOST:FILE (ssh); or that there is none: --vault none"
 	case is(kdbx.ErrWrongKey):
 		hint = "look whether it is the right vault, and whether it has a key file (--key-file FILE); one that needs a hardware key cannot be opened here"
 	case is(secret.ErrNoPassword, secret.ErrLater, kdbx.ErrNoKey):
@@ -383,7 +387,7 @@ func explainSecret(err error) error {
 	case is(secret.ErrSource):
 		hint = "mend that, or " + secret.Ways
 	case is(keyring.ErrLocked, keyring.ErrSilent):
-		hint = "unlock it, or allow what its window asks, and run the same command again; with KeePassXC, see Tools, Settings, Secret Service Integration"
+		hint = "unlock it, or allow what its window asks, and run the same command again; with KeePassXC, see Tools, Settings, Secret Service Integration, which has \"Confirm when passwords are retrieved by clients\""
 	case is(keyring.ErrNoBus, keyring.ErrNoService):
 		hint = "run it in a session with a keyring, or say where the vault is: --vault FILE"
 	case is(kdbx.ErrNotVault, kdbx.ErrCorrupt):

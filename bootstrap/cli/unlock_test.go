@@ -15,7 +15,7 @@ import (
 )
 
 // owned is a session of apply, in a home of its own with a vault in it.
-func owned(t *testing.T, args ...string) (s *session, io IO, out *bytes.Buffer) {
+func owned(t *testing.T, args ...string) (s *session, io *IO, out *bytes.Buffer) {
 	t.Helper()
 	home := t.TempDir()
 	data, err := os.ReadFile("../host/secret/testdata/my.kdbx")
@@ -24,7 +24,7 @@ func owned(t *testing.T, args ...string) (s *session, io IO, out *bytes.Buffer) 
 		t.Fatal(err)
 	}
 	out = new(bytes.Buffer)
-	io = IO{In: strings.NewReader(""), Out: out, Err: out, Dir: home, EUID: os.Geteuid(),
+	io = &IO{In: strings.NewReader(""), Out: out, Err: out, Dir: home, EUID: os.Geteuid(),
 		Environ: []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + home + "/run", "PATH=/usr/bin:/bin", "DBUS_SESSION_BUS_ADDRESS=unix:path=" + home + "/nobus"}}
 	cmd := newApply(io)
 	s = &session{io: io}

@@ -15,7 +15,7 @@ import (
 	"movein/steps"
 )
 
-func newUpdate(io IO) *cobra.Command {
+func newUpdate(io *IO) *cobra.Command {
 	s := &session{io: io}
 	cmd := &cobra.Command{
 		Use:   "update [INPUT...]",
@@ -75,20 +75,26 @@ func (s *session) update(cmd *cobra.Command, inputs []string) error {
 	return s.applyUpdate(cmd, u, out, start)
 }
 
+// anew is a view of what changes: nothing in it was seen before.
+func (s *session) anew() *host.Real {
+	v := s.view
+	v.Sight = nil
+	return &v
+}
+
 // tryUpdate has the new home built, and asks whether it is wanted. If it is not,
 // flake.lock is as it was.
 func (s *session) tryUpdate(ctx context.Context, inputs []string) (u *steps.Update, out string, wanted bool, err error) {
-	h := s.view
-	h.Sight = nil // what is looked at changes
+	h := s.anew()
 	h.Notes = func(n host.Note) {
 		if n.Warning != "" {
 			fmt.Fprintln(s.io.Err, "movein:", s.io.shown(n.Warning))
 		}
 	}
-	if err := steps.RestoreLock(ctx, h, s.config); err != nil {
+	if err := steps.RestoreLock(ctx, h, &s.config); err != nil {
 		return nil, "", false, err
 	}
-	if u, err = steps.NewUpdate(ctx, h, s.facts, s.config, inputs); err != nil {
+	if u, err = steps.NewUpdate(ctx, h, &s.facts, &s.config, inputs); err != nil {
 		return nil, "", false, err
 	}
 	if !s.opt.dryRun && !s.opt.yes {
@@ -174,8 +180,7 @@ func (s *session) printUpdate(e updated) error {
 func (s *session) applyUpdate(cmd *cobra.Command, u *steps.Update, out string, start time.Time) error {
 	s.view.Sight = new(host.Sight) // flake.lock is another one now
 	return s.applyNow(cmd, start, nil, func() error {
-		h := s.view
-		h.Sight = nil
+		h := s.anew()
 		if s.config.Generation(h) != out {
 			unlock, err := s.lock()
 			if err != nil {

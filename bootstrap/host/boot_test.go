@@ -18,7 +18,7 @@ func TestAStartOfProcess1IsABootToo(t *testing.T) {
 		}
 	}
 	const before, after = "1 (a) name) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 ", " 170000 3000 18446744073709551615\n"
-	r := Real{Root: root}
+	r := &Real{Root: root}
 	if id := r.BootID(); id != "" {
 		t.Errorf("of a host that does not tell: %q", id)
 	}

@@ -23,12 +23,12 @@ import (
 const grace = 15 * time.Second
 
 // Query implements Commands.
-func (r Real) Query(ctx context.Context, c Cmd) (Result, error) { return r.Run(ctx, c) }
+func (r *Real) Query(ctx context.Context, c *Cmd) (Result, error) { return r.Run(ctx, c) }
 
 // Run implements Runner. When ctx ends, the command's process group gets SIGINT
 // and, grace later, SIGKILL. A command that asks on the terminal (TTY) stays in the
 // foreground group, where the kernel interrupts it.
-func (r Real) Run(ctx context.Context, c Cmd) (Result, error) {
+func (r *Real) Run(ctx context.Context, c *Cmd) (Result, error) {
 	cmd, err := r.command(ctx, c)
 	if err != nil {
 		return Result{Code: 127}, err
@@ -79,7 +79,7 @@ func inMemory(data []byte) (*os.File, error) {
 	return f, nil
 }
 
-func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
+func (r *Real) command(ctx context.Context, c *Cmd) (*exec.Cmd, error) {
 	bin, err := r.LookPath(c.Args[0])
 	if err != nil {
 		return nil, &CommandError{Args: c.Args, Code: 127, Err: err}
@@ -108,7 +108,7 @@ func (r Real) command(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 }
 
 // LookPath implements Commands. The name it returns is one below Root, as all names are.
-func (r Real) LookPath(name string) (string, error) {
+func (r *Real) LookPath(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
@@ -121,7 +121,7 @@ func (r Real) LookPath(name string) (string, error) {
 	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
 
-func (r Real) env(name string) string {
+func (r *Real) env(name string) string {
 	for _, kv := range slices.Backward(r.Env) {
 		if k, v, _ := strings.Cut(kv, "="); k == name {
 			return v
@@ -131,7 +131,7 @@ func (r Real) env(name string) string {
 }
 
 // Spawn implements Runner.
-func (r Real) Spawn(c Cmd, log string) error {
+func (r *Real) Spawn(c *Cmd, log string) error {
 	bin, err := r.LookPath(c.Args[0])
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (r Real) Spawn(c Cmd, log string) error {
 }
 
 // Await implements Runner.
-func (Real) Await(ctx context.Context, what string, ok func() bool) error {
+func (*Real) Await(ctx context.Context, what string, ok func() bool) error {
 	const patience, pause = 10 * time.Second, 20 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -179,7 +179,7 @@ type Process struct {
 // Pipe starts args. cred is who it runs as, in a session of its own: it must not
 // have the caller's terminal, into which it could type. Nil: as the caller, in the
 // foreground process group, so that it may ask on the terminal.
-func (r Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
+func (r *Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
 	diag := &tail{lines: func(l string) { r.Warn("%s", l) }}
 	if cred == nil { // sudo writes its prompt to the terminal and its complaints here
 		diag.lines = nil
@@ -193,13 +193,13 @@ func (r Real) Pipe(args []string, cred *syscall.Credential) (*Process, error) {
 // Detach starts args so that it outlives this process: in a session of its own, in the root
 // directory, with nothing of its standard error told. It is talked to until Wait is called,
 // or this process ends.
-func (r Real) Detach(args []string) (*Process, error) {
+func (r *Real) Detach(args []string) (*Process, error) {
 	return r.pipe(args, func(cmd *exec.Cmd) {
 		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Setsid: true}
 	}, &tail{})
 }
 
-func (r Real) pipe(args []string, set func(*exec.Cmd), diag *tail) (*Process, error) {
+func (r *Real) pipe(args []string, set func(*exec.Cmd), diag *tail) (*Process, error) {
 	bin, err := r.LookPath(args[0])
 	if err != nil {
 		return nil, &CommandError{Args: args, Code: 127, Err: err}

@@ -15,9 +15,9 @@ import (
 // background, which does not hear SIGINT.
 func TestRunLeavesNothingBehind(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	r := Real{Env: []string{"PATH=" + os.Getenv("PATH")}}
+	r := &Real{Env: []string{"PATH=" + os.Getenv("PATH")}}
 	var child int
-	_, err := r.Run(ctx, Cmd{
+	_, err := r.Run(ctx, &Cmd{
 		Args: []string{"sh", "-c", `(trap "" INT; sh -c 'echo $$ >&2; exec sleep 300 >/dev/null 2>&1') & wait`},
 		Lines: func(line string) {
 			fmt.Sscan(line, &child) //nolint:errcheck // looked at below
@@ -48,7 +48,7 @@ func TestPipeToAnotherUser(t *testing.T) {
 		t.Skip("needs root")
 	}
 	const nobody = 65534
-	p, err := Real{Env: []string{"PATH=" + os.Getenv("PATH")}}.Pipe(
+	p, err := (&Real{Env: []string{"PATH=" + os.Getenv("PATH")}}).Pipe(
 		[]string{"sh", "-c", "read stat </proc/$$/stat; set -- $$ $stat; echo $1 $7"}, &syscall.Credential{Uid: nobody, Gid: nobody})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestWindowsIsNotInTheEnvironment(t *testing.T) {
 
 func TestABootIsThatOfKernelAndFirstProcess(t *testing.T) {
 	root := t.TempDir()
-	r := Real{Root: root}
+	r := &Real{Root: root}
 	if r.BootID() != "" {
 		t.Error("a boot of nothing")
 	}

@@ -116,8 +116,8 @@ func TestExtractOfACutArchiveLeavesWhatWasThere(t *testing.T) {
 }
 
 func TestPathGoesBeforeTheChildsOwn(t *testing.T) {
-	r := host.Real{Env: []string{"PATH=/usr/bin:/bin"}}
-	res, err := r.Query(context.Background(), host.Cmd{Args: []string{"/bin/sh", "-c", "echo $PATH"}, Path: []string{"/a", "/b"}})
+	r := &host.Real{Env: []string{"PATH=/usr/bin:/bin"}}
+	res, err := r.Query(context.Background(), &host.Cmd{Args: []string{"/bin/sh", "-c", "echo $PATH"}, Path: []string{"/a", "/b"}})
 	if err != nil || string(res.Stdout) != "/a:/b:/usr/bin:/bin\n" {
 		t.Errorf("%q, %v", res.Stdout, err)
 	}

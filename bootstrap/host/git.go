@@ -52,15 +52,15 @@ func RemoteTip(ctx context.Context, r Remote) (Tip, error) {
 func CloneRepo(ctx context.Context, r Remote, dir string, progress func(line string)) (note string, err error) {
 	dir, perm, err := emptyTarget(dir)
 	if err != nil {
-		return "", fmt.Errorf("cloning %s: %w", bareURL(r.URL), err)
+		return "", fmt.Errorf("cloning %s: %w", BareURL(r.URL), err)
 	}
 	staging, err := newStaging(dir, perm)
 	if err != nil {
-		return "", fmt.Errorf("cloning %s: %w", bareURL(r.URL), err)
+		return "", fmt.Errorf("cloning %s: %w", BareURL(r.URL), err)
 	}
 	defer os.RemoveAll(staging) // gone already if all went well
 	if err := cloneAnyhow(ctx, r, staging, progress); err != nil {
-		return "", fmt.Errorf("cloning %s: %w", bareURL(r.URL), err)
+		return "", fmt.Errorf("cloning %s: %w", BareURL(r.URL), err)
 	}
 	err = syncFileSystem(staging)
 	if err == nil {
@@ -70,7 +70,7 @@ func CloneRepo(ctx context.Context, r Remote, dir string, progress func(line str
 		err = syncFile(filepath.Dir(dir))
 	}
 	if err != nil {
-		return "", fmt.Errorf("cloning %s: %w", bareURL(r.URL), err)
+		return "", fmt.Errorf("cloning %s: %w", BareURL(r.URL), err)
 	}
 	return fetchSubmodules(ctx, dir), nil
 }

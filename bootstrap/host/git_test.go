@@ -219,8 +219,8 @@ func TestBareURL(t *testing.T) {
 		"https://u:p@h/x": "https://h/x", "https://token@h/x": "https://h/x", "ssh://git:p@h/x": "ssh://git@h/x",
 		"git@h:x": "git@h:x", "/p@q": "/p@q", "https://h/x": "https://h/x",
 	} {
-		if got := bareURL(in); got != want {
-			t.Errorf("bareURL(%q) = %q, want %q", in, got, want)
+		if got := BareURL(in); got != want {
+			t.Errorf("BareURL(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -295,7 +295,7 @@ func TestCloneRepo(t *testing.T) {
 			}
 			got, err := RepoState(t.Context(), dir)
 			must(t, err)
-			want := Repo{URL: bareURL(url), Branch: "main", Commit: commit}
+			want := Repo{URL: BareURL(url), Branch: "main", Commit: commit}
 			if !SameRemote(got.URL, url) || strings.Contains(got.URL, "secret") || got.Branch != want.Branch || got.Commit != want.Commit || got.Dirty != nil || got.Untracked != nil || got.Ahead {
 				t.Errorf("%s: %+v", url, got)
 			}

@@ -140,7 +140,7 @@ func TestBundleNames(t *testing.T) {
 func TestBundleOfRoot(t *testing.T) {
 	dir := newRepo(t)
 	commit(t, dir, someFiles)
-	h := Real{Root: filepath.Dir(dir)}
+	h := &Real{Root: filepath.Dir(dir)}
 	must(t, h.MkdirAll("/first", 0o755))
 	must(t, h.MkdirAll("/second", 0o755))
 	first, err := h.Bundle(t.Context(), "/mine", "/first", nil)

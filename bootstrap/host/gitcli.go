@@ -18,7 +18,7 @@ func cloneByGit(ctx context.Context, r Remote, dir string) error {
 	if r.Branch != "" {
 		args = append(args, "--branch="+r.Branch)
 	}
-	return runGit(ctx, ".", append(args, "--", bareURL(r.URL), dir)...)
+	return runGit(ctx, ".", append(args, "--", BareURL(r.URL), dir)...)
 }
 
 // fetchSubmodules fetches what .gitmodules names and returns what a person should know of it.

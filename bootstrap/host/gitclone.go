@@ -27,7 +27,7 @@ func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progre
 	if !w.shallow() {
 		depth = 0
 	}
-	r, err := initGit(dir, bareURL(remote.URL), branch, depth > 0)
+	r, err := initGit(dir, BareURL(remote.URL), branch, depth > 0)
 	if err != nil {
 		return err
 	}

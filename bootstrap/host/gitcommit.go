@@ -200,11 +200,11 @@ func (r *gitRepo) putTree(files map[string]gitEntry, dir string) (plumbing.Hash,
 }
 
 // InitRepo is InitRepo of the directory dir of this host.
-func (r Real) InitRepo(ctx context.Context, dir string, c Commit) error {
+func (r *Real) InitRepo(ctx context.Context, dir string, c Commit) error {
 	return InitRepo(ctx, r.path(dir), c)
 }
 
 // CommitFiles is CommitFiles to the work tree dir of this host.
-func (r Real) CommitFiles(ctx context.Context, dir string, c Commit) error {
+func (r *Real) CommitFiles(ctx context.Context, dir string, c Commit) error {
 	return CommitFiles(ctx, r.path(dir), c)
 }

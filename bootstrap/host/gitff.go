@@ -91,7 +91,7 @@ func (r *gitRepo) obtain(ctx context.Context, remote Remote, from, to plumbing.H
 			return err
 		}
 		if !r.has(to) {
-			return fmt.Errorf("%s is not on the branch of %s", to, bareURL(remote.URL))
+			return fmt.Errorf("%s is not on the branch of %s", to, BareURL(remote.URL))
 		}
 		switch a, err := r.ancestor(from, to); {
 		case err != nil:

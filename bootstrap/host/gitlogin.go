@@ -28,6 +28,7 @@ type Logins struct {
 	// Pinned is the text of a known_hosts file: servers that need no asking.
 	Pinned string
 
+	User  string // who logs in over ssh where neither the address nor ~/.ssh/config says; "": git
 	Home  string // the user's, for ~/.ssh
 	Known string // movein's own known_hosts file: what Trust let in
 	Agent string // the socket of the user's ssh-agent; "": none

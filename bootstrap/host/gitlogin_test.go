@@ -146,8 +146,9 @@ func serveSSH(c net.Conn, config *ssh.ServerConfig) {
 			if in, err := cmd.StdinPipe(); err == nil {
 				go io.Copy(in, stream) //nolint:errcheck // as long as the command reads
 			}
-			cmd.Run()                                                    //nolint:errcheck // the client sees it
-			stream.SendRequest("exit-status", false, []byte{0, 0, 0, 0}) //nolint:errcheck // the client sees it
+			cmd.Run() //nolint:errcheck // the client sees it
+			code := byte(cmd.ProcessState.ExitCode())
+			stream.SendRequest("exit-status", false, []byte{0, 0, 0, code}) //nolint:errcheck // the client sees it
 			stream.Close()
 		}
 	}

@@ -51,7 +51,7 @@ type sshServer struct {
 // lookUp looks a server up in the ssh configuration, as the program ssh reads it. Where
 // there is none of either, the URL says it all.
 func (l *Logins) lookUp(ctx context.Context, u gitURL) sshServer {
-	s := sshServer{address: withPort(u.host, "22"), user: orElse(u.user, "git")}
+	s := sshServer{address: withPort(u.host, "22"), user: orElse(u.user, orElse(l.User, "git"))}
 	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 		s.keys = append(s.keys, filepath.Join(l.Home, ".ssh", name))
 	}

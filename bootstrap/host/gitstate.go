@@ -55,7 +55,7 @@ func (r *gitRepo) state() (out Repo, err error) {
 	}
 	out.Branch = branch
 	if remote := r.config.Remotes["origin"]; remote != nil && len(remote.URLs) > 0 {
-		out.URL = bareURL(remote.URLs[0])
+		out.URL = BareURL(remote.URLs[0])
 	}
 	if commits, _ := r.interrupted(head); len(commits) > 0 {
 		out.Interrupted = commits[len(commits)-1].String()

@@ -54,19 +54,28 @@ type writeOnly struct{ io.Writer }
 
 func (writeOnly) Close() error { return nil }
 
-// dialSSH opens a session with an ssh server.
-func dialSSH(ctx context.Context, address, path string, config *ssh.ClientConfig) (uploadPack, error) {
+// newSSH logs in at an ssh server.
+func newSSH(ctx context.Context, address string, config *ssh.ClientConfig) (*stallConn, *ssh.Client, error) {
 	c, err := dialStream(ctx, address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	conn, channels, requests, err := ssh.NewClientConn(c, address, config)
 	if err != nil {
 		c.Close()
+		return nil, nil, err
+	}
+	return c, ssh.NewClient(conn, channels, requests), nil
+}
+
+// dialSSH opens a session with an ssh server.
+func dialSSH(ctx context.Context, address, path string, config *ssh.ClientConfig) (uploadPack, error) {
+	c, client, err := newSSH(ctx, address, config)
+	if err != nil {
 		return nil, err
 	}
-	client := ssh.NewClient(conn, channels, requests)
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	s, diag := &streamRemote{hangUp: client.Close}, &tail{}
 	session, err := client.NewSession()
 	if err == nil {

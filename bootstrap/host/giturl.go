@@ -64,9 +64,9 @@ func remotePath(p string) string {
 	return strings.TrimSuffix(path.Clean("/"+p), ".git")
 }
 
-// bareURL is the URL without what must neither be stored nor sent: passwords,
+// BareURL is the URL without what must neither be stored nor sent: passwords,
 // and the user too except for ssh, where it is part of the address.
-func bareURL(s string) string {
+func BareURL(s string) string {
 	u, err := neturl.Parse(s)
 	if err != nil || u.User == nil || !strings.Contains(s, "://") {
 		return s

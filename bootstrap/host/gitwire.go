@@ -59,7 +59,7 @@ type uploadPack interface {
 // that asks for a login is told what r.Logins knows; ask: somebody may be asked for it.
 func dialGit(ctx context.Context, r Remote, ask bool) (*wire, error) {
 	u := parseGitURL(r.URL)
-	w := &wire{url: bareURL(r.URL), done: func() {}}
+	w := &wire{url: BareURL(r.URL), done: func() {}}
 	switch u.scheme {
 	case "file":
 		return w.begin(ctx, func() (uploadPack, error) { return openLocal(u.path) })
@@ -101,7 +101,7 @@ func dialHTTP(ctx context.Context, r Remote, u gitURL, ask bool) (*wire, error) 
 }
 
 func overHTTP(ctx context.Context, url string, login transport.AuthMethod) (*wire, error) {
-	w := &wire{url: bareURL(url)}
+	w := &wire{url: BareURL(url)}
 	ep, err := transport.NewEndpoint(w.url)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL %s: %w", w.url, err)

@@ -47,6 +47,8 @@ type Files interface {
 	Lstat(name string) (fs.FileInfo, error)
 	Readlink(name string) (string, error)
 	ReadDir(name string) ([]fs.DirEntry, error)
+	// Writable says why this process may not make and remove things in the directory name.
+	Writable(name string) error
 	// Free is how many bytes an unprivileged user can still write to the file
 	// system that name, or its nearest existing parent, is on.
 	Free(name string) (int64, error)
@@ -57,7 +59,7 @@ type Commands interface {
 	// LookPath finds a program in the PATH that children get.
 	LookPath(name string) (string, error)
 	// Query runs a command that changes nothing. A non-zero exit is a *CommandError.
-	Query(ctx context.Context, cmd Cmd) (Result, error)
+	Query(ctx context.Context, cmd *Cmd) (Result, error)
 }
 
 // Clock tells the time and which boot this is.
@@ -169,9 +171,9 @@ type Writer interface {
 
 // Runner runs commands that change the host.
 type Runner interface {
-	Run(ctx context.Context, cmd Cmd) (Result, error)
+	Run(ctx context.Context, cmd *Cmd) (Result, error)
 	// Spawn starts a daemon in a session of its own that outlives movein; its output goes to log.
-	Spawn(cmd Cmd, log string) error
+	Spawn(cmd *Cmd, log string) error
 	// Await asks ok again and again until it says yes, for 10 seconds at most.
 	Await(ctx context.Context, what string, ok func() bool) error
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // Look implements Looker.
-func (r Real) Look(ctx context.Context, at Place, content bool) (Kept, error) {
+func (r *Real) Look(ctx context.Context, at Place, content bool) (Kept, error) {
 	s, err := openSpot(r.full(at.Base), at.Name)
 	if vacant(err) {
 		return Kept{Name: at.Name, Kind: KindAbsent}, nil
@@ -46,7 +46,7 @@ func vacant(err error) bool {
 }
 
 // Keep implements Keeper.
-func (r Real) Keep(ctx context.Context, at Place, dir string) (Kept, error) {
+func (r *Real) Keep(ctx context.Context, at Place, dir string) (Kept, error) {
 	return keeper{dir: r.full(dir)}.keep(ctx, r.full(at.Base), at.Name)
 }
 

@@ -85,7 +85,7 @@ func TestHolesStayHoles(t *testing.T) {
 	f.Truncate(size)
 	f.WriteAt([]byte("here"), 200<<20)
 	f.Close()
-	ctx, r := context.Background(), Real{}
+	ctx, r := context.Background(), &Real{}
 	k, err := r.Keep(ctx, Place{base, "a"}, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestNoLinkIsFollowedOnTheWay(t *testing.T) {
 	if err := errors.Join(os.WriteFile(other+"/x", []byte("theirs"), 0o600), os.Symlink(other, base+"/link")); err != nil {
 		t.Fatal(err)
 	}
-	ctx, r, at := context.Background(), Real{}, Place{base, "link/x"}
+	ctx, r, at := context.Background(), &Real{}, Place{base, "link/x"}
 	k, err := r.Keep(ctx, Place{base, "a"}, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestNoLinkIsFollowedOnTheWay(t *testing.T) {
 
 func TestPuttingBackLeavesWhatIsRight(t *testing.T) {
 	base, dir := kept(t, "one")
-	ctx, r, at := context.Background(), Real{}, Place{base, "a"}
+	ctx, r, at := context.Background(), &Real{}, Place{base, "a"}
 	k, err := r.Keep(ctx, at, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestPuttingBackLeavesWhatIsRight(t *testing.T) {
 
 func TestDamagedCopyIsNotPutBack(t *testing.T) {
 	base, dir := kept(t, "one")
-	ctx, r, at := context.Background(), Real{}, Place{base, "a"}
+	ctx, r, at := context.Background(), &Real{}, Place{base, "a"}
 	k, err := r.Keep(ctx, at, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestOnlyEmptyDirectoriesAreTakenAwayUnlessTheWholeTreeIs(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(base+"/d/e", 0o755), os.WriteFile(base+"/d/e/f", nil, 0o400), os.Chmod(base+"/d/e", 0o500)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, r, at := context.Background(), Real{}, Place{base, "d"}
+	ctx, r, at := context.Background(), &Real{}, Place{base, "d"}
 	if err := r.TakeAway(ctx, at, false); !errors.Is(err, unix.ENOTEMPTY) {
 		t.Error(err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // PutBack implements Keeper.
-func (r Real) PutBack(ctx context.Context, k Kept, dir string, at Place, twin string) (lacks []string, err error) {
+func (r *Real) PutBack(ctx context.Context, k Kept, dir string, at Place, twin string) (lacks []string, err error) {
 	base := r.full(at.Base)
 	s, err := openSpot(base, at.Name)
 	if err != nil {
@@ -207,7 +207,7 @@ func (p putter) copy(ctx context.Context) error {
 }
 
 // TakeAway implements Keeper.
-func (r Real) TakeAway(ctx context.Context, at Place, tree bool) error {
+func (r *Real) TakeAway(ctx context.Context, at Place, tree bool) error {
 	s, err := openSpot(r.full(at.Base), at.Name)
 	if vacant(err) {
 		return nil

@@ -34,10 +34,10 @@ type Note struct {
 	Warning     string // if set, the rest is empty
 }
 
-var _ Host = Real{}
+var _ Host = (*Real)(nil)
 
 // path is where name is below Root. Links on the way, also absolute ones, stay below Root.
-func (r Real) path(name string) string {
+func (r *Real) path(name string) string {
 	if r.Root == "" {
 		return name
 	}
@@ -46,7 +46,7 @@ func (r Real) path(name string) string {
 }
 
 // full is path with the last component followed too.
-func (r Real) full(name string) string {
+func (r *Real) full(name string) string {
 	if r.Root == "" {
 		return name
 	}
@@ -54,7 +54,7 @@ func (r Real) full(name string) string {
 }
 
 // resolve follows the links in name as if Root were /.
-func (r Real) resolve(name string, hops int) string {
+func (r *Real) resolve(name string, hops int) string {
 	done := "/"
 	for rest := strings.TrimPrefix(name, "/"); rest != ""; {
 		var part string
@@ -74,10 +74,10 @@ func (r Real) resolve(name string, hops int) string {
 }
 
 // ReadFile implements Files.
-func (r Real) ReadFile(name string) ([]byte, error) { return os.ReadFile(r.full(name)) }
+func (r *Real) ReadFile(name string) ([]byte, error) { return os.ReadFile(r.full(name)) }
 
 // ReadHead implements Files.
-func (r Real) ReadHead(name string, n int) ([]byte, error) {
+func (r *Real) ReadHead(name string, n int) ([]byte, error) {
 	f, err := os.Open(r.full(name))
 	if err != nil {
 		return nil, err
@@ -87,21 +87,21 @@ func (r Real) ReadHead(name string, n int) ([]byte, error) {
 }
 
 // Lstat implements Files.
-func (r Real) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(r.path(name)) }
+func (r *Real) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(r.path(name)) }
 
 // Readlink implements Files.
-func (r Real) Readlink(name string) (string, error) { return os.Readlink(r.path(name)) }
+func (r *Real) Readlink(name string) (string, error) { return os.Readlink(r.path(name)) }
 
 // ReadDir implements Files.
-func (r Real) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(r.full(name)) }
+func (r *Real) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(r.full(name)) }
 
 // Now implements Clock.
-func (Real) Now() time.Time { return time.Now() }
+func (*Real) Now() time.Time { return time.Now() }
 
 // BootID implements Clock. Containers and the distributions of WSL start anew while the
 // kernel goes on: what tells them apart is when process 1 was started, the 20th
 // field after its name in proc_pid_stat(5).
-func (r Real) BootID() string {
+func (r *Real) BootID() string {
 	b, err := r.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
@@ -117,7 +117,7 @@ func (r Real) BootID() string {
 }
 
 // WriteFile implements Writer.
-func (r Real) WriteFile(name string, data []byte, perm fs.FileMode) error {
+func (r *Real) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	return replaceFile(r.path(name), perm, func(f *os.File) error {
 		_, err := f.Write(data)
 		return err
@@ -138,10 +138,10 @@ func syncDir(dir string) error {
 }
 
 // MkdirAll implements Writer.
-func (r Real) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(r.full(name), perm) }
+func (r *Real) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(r.full(name), perm) }
 
 // Symlink implements Writer.
-func (r Real) Symlink(target, name string) error {
+func (r *Real) Symlink(target, name string) error {
 	name = r.path(name)
 	if info, err := os.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink == 0 {
 		return &fs.PathError{Op: "symlink", Path: name, Err: fs.ErrExist}
@@ -159,7 +159,7 @@ func (r Real) Symlink(target, name string) error {
 }
 
 // Rename implements Writer.
-func (r Real) Rename(from, to string) error {
+func (r *Real) Rename(from, to string) error {
 	from, to = r.path(from), r.path(to)
 	if err := os.Rename(from, to); err != nil {
 		return err
@@ -168,7 +168,7 @@ func (r Real) Rename(from, to string) error {
 }
 
 // Move implements Writer.
-func (r Real) Move(pairs ...[2]string) error {
+func (r *Real) Move(pairs ...[2]string) error {
 	for _, p := range pairs {
 		if err := os.Rename(r.path(p[0]), r.path(p[1])); err != nil {
 			return err
@@ -181,11 +181,11 @@ func (r Real) Move(pairs ...[2]string) error {
 }
 
 // Sync implements Writer.
-func (r Real) Sync(name string) error { return SyncFS(r.full(name)) }
+func (r *Real) Sync(name string) error { return SyncFS(r.full(name)) }
 
 // Remove implements Writer. Directories without a write bit, as the Nix store
 // has them, are made writable first; nothing is followed.
-func (r Real) Remove(name string) error {
+func (r *Real) Remove(name string) error {
 	name = r.path(name)
 	if err := os.RemoveAll(name); err == nil || !errors.Is(err, fs.ErrPermission) {
 		return err
@@ -200,7 +200,7 @@ func (r Real) Remove(name string) error {
 }
 
 // Own implements Writer.
-func (r Real) Own(name string, uid, gid int, perm fs.FileMode) error {
+func (r *Real) Own(name string, uid, gid int, perm fs.FileMode) error {
 	name = r.path(name)
 	if err := os.Lchown(name, uid, gid); err != nil {
 		return err
@@ -209,21 +209,21 @@ func (r Real) Own(name string, uid, gid int, perm fs.FileMode) error {
 }
 
 // Progress implements Teller.
-func (r Real) Progress(done, total int64, unit string) {
+func (r *Real) Progress(done, total int64, unit string) {
 	if r.Notes != nil {
 		r.Notes(Note{Done: done, Total: total, Unit: unit})
 	}
 }
 
 // Warn implements Teller.
-func (r Real) Warn(format string, a ...any) {
+func (r *Real) Warn(format string, a ...any) {
 	if r.Notes != nil {
 		r.Notes(Note{Warning: fmt.Sprintf(format, a...)})
 	}
 }
 
 // Recall implements Memory.
-func (r Real) Recall(key string) []byte {
+func (r *Real) Recall(key string) []byte {
 	if r.Cache == "" {
 		return nil
 	}
@@ -235,7 +235,7 @@ func (r Real) Recall(key string) []byte {
 }
 
 // Remember implements Memory.
-func (r Real) Remember(key string, data []byte) {
+func (r *Real) Remember(key string, data []byte) {
 	if r.Cache == "" || r.MkdirAll(r.Cache, 0o700) != nil {
 		return
 	}
@@ -270,8 +270,16 @@ func (o Foreign) Recall(key string) []byte {
 // Remember implements Memory: it does nothing.
 func (Foreign) Remember(string, []byte) {}
 
+// Writable implements Files.
+func (r Real) Writable(name string) error {
+	if err := unix.Access(r.full(name), unix.W_OK|unix.X_OK); err != nil {
+		return &fs.PathError{Op: "access", Path: name, Err: err}
+	}
+	return nil
+}
+
 // Free implements Files.
-func (r Real) Free(name string) (int64, error) {
+func (r *Real) Free(name string) (int64, error) {
 	var st unix.Statfs_t
 	for dir := r.full(name); ; dir = filepath.Dir(dir) {
 		err := unix.Statfs(dir, &st)
@@ -285,23 +293,23 @@ func (r Real) Free(name string) (int64, error) {
 }
 
 // Daemon implements Store.
-func (r Real) Daemon(ctx context.Context, socket string, paths ...string) (Daemon, error) {
+func (r *Real) Daemon(ctx context.Context, socket string, paths ...string) (Daemon, error) {
 	return r.Sight.queryDaemon(ctx, r.full(socket), paths)
 }
 
 // NarHash implements Store.
-func (r Real) NarHash(ctx context.Context, path string) (string, int64, error) {
+func (r *Real) NarHash(ctx context.Context, path string) (string, int64, error) {
 	return NarHash(ctx, r.path(path))
 }
 
 // Stamp implements Store.
-func (r Real) Stamp(ctx context.Context, path string) (string, error) {
+func (r *Real) Stamp(ctx context.Context, path string) (string, error) {
 	path = r.path(path)
 	return look(r.Sight, "stamp "+path, func() (string, error) { return Stamp(ctx, path) })
 }
 
 // Unpack implements Unpacker.
-func (r Real) Unpack(ctx context.Context, archive, sha256, dir string) error {
+func (r *Real) Unpack(ctx context.Context, archive, sha256, dir string) error {
 	err := Unpack(ctx, r.path(archive), sha256, r.path(dir), func(done, total int64) { r.Progress(done, total, "bytes") })
 	if err != nil {
 		return err
@@ -310,35 +318,35 @@ func (r Real) Unpack(ctx context.Context, archive, sha256, dir string) error {
 }
 
 // Extract implements Unpacker.
-func (r Real) Extract(ctx context.Context, archive, sha256, name, file string) error {
+func (r *Real) Extract(ctx context.Context, archive, sha256, name, file string) error {
 	return Extract(ctx, r.path(archive), sha256, name, r.path(file))
 }
 
 // Fetch implements Fetcher.
-func (r Real) Fetch(ctx context.Context, url, sha256, file string) error {
+func (r *Real) Fetch(ctx context.Context, url, sha256, file string) error {
 	f := Fetch{Progress: func(done, total int64) { r.Progress(done, total, "bytes") }}
 	return f.Get(ctx, url, sha256, r.path(file))
 }
 
 // ServerTime implements Network.
-func (r Real) ServerTime(ctx context.Context, url string) (time.Time, error) {
+func (r *Real) ServerTime(ctx context.Context, url string) (time.Time, error) {
 	return (&Fetch{}).ServerTime(ctx, url)
 }
 
 // Tip implements Network.
-func (r Real) Tip(ctx context.Context, remote Remote) (Tip, error) {
+func (r *Real) Tip(ctx context.Context, remote Remote) (Tip, error) {
 	remote.Logins = r.Logins
 	return look(r.Sight, "tip "+remote.Branch+" "+remote.URL, func() (Tip, error) { return RemoteTip(ctx, remote) })
 }
 
 // Repo implements Repos.
-func (r Real) Repo(ctx context.Context, dir string) (Repo, error) {
+func (r *Real) Repo(ctx context.Context, dir string) (Repo, error) {
 	dir = r.full(dir)
 	return look(r.Sight, "repo "+dir, func() (Repo, error) { return RepoState(ctx, dir) })
 }
 
 // Clone implements Cloner.
-func (r Real) Clone(ctx context.Context, remote Remote, dir string) error {
+func (r *Real) Clone(ctx context.Context, remote Remote, dir string) error {
 	remote.Logins = r.Logins
 	note, err := CloneRepo(ctx, remote, r.path(dir), nil)
 	if note != "" {
@@ -348,18 +356,18 @@ func (r Real) Clone(ctx context.Context, remote Remote, dir string) error {
 }
 
 // FastForward implements Cloner.
-func (r Real) FastForward(ctx context.Context, dir string, remote Remote, commit string) error {
+func (r *Real) FastForward(ctx context.Context, dir string, remote Remote, commit string) error {
 	remote.Logins = r.Logins
 	return FastForward(ctx, r.path(dir), remote, commit)
 }
 
 // Attach implements Cloner.
-func (r Real) Attach(ctx context.Context, dir, branch string) error {
+func (r *Real) Attach(ctx context.Context, dir, branch string) error {
 	return Attach(ctx, r.path(dir), branch)
 }
 
 // Bundle implements Bundler.
-func (r Real) Bundle(ctx context.Context, dir, into string, reuse []string) (string, error) {
+func (r *Real) Bundle(ctx context.Context, dir, into string, reuse []string) (string, error) {
 	there := make([]string, len(reuse))
 	for i, name := range reuse {
 		there[i] = r.path(name)
@@ -372,7 +380,7 @@ func (r Real) Bundle(ctx context.Context, dir, into string, reuse []string) (str
 }
 
 // Resolve returns where name leads when every link in it is followed; name itself if that is nowhere.
-func (r Real) Resolve(name string) string {
+func (r *Real) Resolve(name string) string {
 	if r.Root != "" {
 		return r.resolve(filepath.Clean("/"+name), 40)
 	}

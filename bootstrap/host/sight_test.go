@@ -11,7 +11,7 @@ import (
 func TestSightLooksOnceUntilItIsOver(t *testing.T) {
 	dir := t.TempDir()
 	sight := new(Sight)
-	r := Real{Sight: sight}
+	r := &Real{Sight: sight}
 	stamp := func() string {
 		t.Helper()
 		s, err := r.Stamp(t.Context(), dir)
@@ -35,7 +35,7 @@ func TestSightLooksOnceUntilItIsOver(t *testing.T) {
 
 func TestSightForgetsErrors(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dir")
-	r := Real{Sight: new(Sight)}
+	r := &Real{Sight: new(Sight)}
 	if _, err := r.Stamp(t.Context(), dir); err == nil {
 		t.Fatal("no error")
 	}
@@ -52,7 +52,7 @@ func TestSightAsksADaemonOverOneConnection(t *testing.T) {
 	s := append(daemonHello(38, "2.34.8", 2, stderrLast), daemonAnswer(stderrLast, 0)...)
 	s = append(s, daemonAnswer(stderrLast, 1)...)
 	socket, _ := serveDaemon(t, s)
-	r := Real{Sight: new(Sight)}
+	r := &Real{Sight: new(Sight)}
 	for _, want := range [][]string{{unknownPath}, nil} {
 		d, err := r.Daemon(t.Context(), socket, unknownPath)
 		if err != nil || d.Version != "2.34.8" || !slices.Equal(d.Unknown, want) {
@@ -69,7 +69,7 @@ func TestSightAsksADaemonOverOneConnection(t *testing.T) {
 func TestSightNoticesADaemonThatIsGone(t *testing.T) {
 	s := append(daemonHello(38, "2.34.8", 2, stderrLast), daemonAnswer(stderrLast, 0)...)
 	socket, gone := serveDaemon(t, s)
-	r := Real{Sight: new(Sight)}
+	r := &Real{Sight: new(Sight)}
 	if _, err := r.Daemon(t.Context(), socket, unknownPath); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestWriteFileRemovesWhatAKilledRunLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := (Real{}).WriteFile(name, []byte("text\n"), 0o644); err != nil {
+	if err := (&Real{}).WriteFile(name, []byte("text\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -50,7 +50,7 @@ func TestWriteFileByManyAtOnceIsWhole(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for range 20 {
-				if err := (Real{}).WriteFile(name, fmt.Appendf(nil, "%01000d\n", i), 0o600); err != nil {
+				if err := (&Real{}).WriteFile(name, fmt.Appendf(nil, "%01000d\n", i), 0o600); err != nil {
 					t.Error(err)
 				}
 			}

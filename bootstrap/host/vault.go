@@ -22,7 +22,7 @@ type Vault interface {
 var ErrNoVault = errors.New("the secrets are the user's own")
 
 // Secret implements Secrets.
-func (r Real) Secret(ctx context.Context, ref SecretRef) (string, error) {
+func (r *Real) Secret(ctx context.Context, ref SecretRef) (string, error) {
 	if r.Vault == nil {
 		return "", nil
 	}
@@ -30,7 +30,7 @@ func (r Real) Secret(ctx context.Context, ref SecretRef) (string, error) {
 }
 
 // AskSecret implements Hander.
-func (r Real) AskSecret(ctx context.Context, ref SecretRef) (string, error) {
+func (r *Real) AskSecret(ctx context.Context, ref SecretRef) (string, error) {
 	if r.Vault == nil {
 		return "", nil
 	}
@@ -38,7 +38,7 @@ func (r Real) AskSecret(ctx context.Context, ref SecretRef) (string, error) {
 }
 
 // Holds implements Secrets.
-func (r Real) Holds(ctx context.Context, p Taker, mark string) (bool, error) {
+func (r *Real) Holds(ctx context.Context, p Taker, mark string) (bool, error) {
 	if r.Vault == nil {
 		return false, ErrNoVault
 	}
@@ -46,7 +46,7 @@ func (r Real) Holds(ctx context.Context, p Taker, mark string) (bool, error) {
 }
 
 // HandOn implements Hander.
-func (r Real) HandOn(ctx context.Context, p Taker) (string, error) {
+func (r *Real) HandOn(ctx context.Context, p Taker) (string, error) {
 	if r.Vault == nil {
 		return "", ErrNoVault
 	}

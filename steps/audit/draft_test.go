@@ -13,7 +13,7 @@ import (
 // TestDrafts drafts modules for the tree with the known answer: what moves without
 // thought is set, the rest named, and each is Nix.
 func TestDrafts(t *testing.T) {
-	tr, err := Read(host.Real{}, tree)
+	tr, err := Read(&host.Real{}, tree)
 	if err != nil {
 		t.Fatal(err)
 	}

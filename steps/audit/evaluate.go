@@ -130,7 +130,7 @@ func (n nix) run(ctx context.Context, args ...string) ([]byte, error) {
 	if n.offline {
 		args = append(args, "--offline")
 	}
-	res, err := n.view.Query(ctx, host.Cmd{Args: args})
+	res, err := n.view.Query(ctx, &host.Cmd{Args: args})
 	return res.Stdout, err
 }
 

@@ -22,12 +22,12 @@ func TestEvaluated(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("../../testdata/audit/evaluated")); err != nil {
 		t.Fatal(err)
 	}
-	tr, err := Read(host.Real{}, dir)
+	tr, err := Read(&host.Real{}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := tr.Audit()
-	view := host.Real{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}}
+	view := &host.Real{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}}
 	if err := tr.Evaluate(context.Background(), view, Evaluation{Offline: true}, &r); err != nil {
 		t.Fatal(err)
 	}

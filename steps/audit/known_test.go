@@ -34,7 +34,7 @@ func said(d *Definition) string {
 // TestKnownAnswer audits a tree that says of each definition what becomes of it.
 // A definition is right if file, line, option, class, target and module are.
 func TestKnownAnswer(t *testing.T) {
-	tr, err := Read(host.Real{}, tree)
+	tr, err := Read(&host.Real{}, tree)
 	if err != nil {
 		t.Fatal(err)
 	}

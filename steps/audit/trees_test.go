@@ -16,7 +16,7 @@ import (
 func TestTrees(t *testing.T) {
 	for _, dir := range filepath.SplitList(os.Getenv("AUDIT_TREES")) {
 		start := time.Now()
-		tr, err := Read(host.Real{}, dir)
+		tr, err := Read(&host.Real{}, dir)
 		if err != nil {
 			t.Fatal(err)
 		}

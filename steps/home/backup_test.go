@@ -50,7 +50,7 @@ type scene struct {
 
 func newScene(t testing.TB, seed uint64) *scene {
 	dir := tempDir(t)
-	s := &scene{b: home.Backups{Dir: dir + "/state/backups", Home: dir + "/home"}, h: host.Real{}}
+	s := &scene{b: home.Backups{Dir: dir + "/state/backups", Home: dir + "/home"}, h: &host.Real{}}
 	s.forest = forest{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), home: s.b.Home, root: os.Geteuid() == 0}
 	check(t, os.Mkdir(s.b.Home, 0o755))
 	for i := range 2 + s.rnd.IntN(3) {

@@ -67,7 +67,7 @@ func (r Run) Size() (n int64) {
 }
 
 // names are the runs' names, oldest first; also of those that cannot be read.
-func (b Backups) names(v host.Files) (runs []string, err error) {
+func (b Backups) names(v host.View) (runs []string, err error) {
 	entries, err := v.ReadDir(b.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -84,7 +84,7 @@ func (b Backups) names(v host.Files) (runs []string, err error) {
 }
 
 // List is all runs, oldest first. Broken are those that cannot be read.
-func (b Backups) List(v host.Files) (runs []Run, broken map[string]error, err error) {
+func (b Backups) List(v host.View) (runs []Run, broken map[string]error, err error) {
 	names, err := b.names(v)
 	if err != nil {
 		return nil, nil, err
@@ -102,7 +102,7 @@ func (b Backups) List(v host.Files) (runs []Run, broken map[string]error, err er
 }
 
 // Open finds a run by its name, by a beginning of it that no other has, or as "latest".
-func (b Backups) Open(v host.Files, run string) (Run, error) {
+func (b Backups) Open(v host.View, run string) (Run, error) {
 	names, err := b.names(v)
 	if err != nil {
 		return Run{}, err
@@ -137,7 +137,7 @@ func (b Backups) Open(v host.Files, run string) (Run, error) {
 // way of another.
 const Latest = "latest"
 
-func (b Backups) latest(v host.Files, names []string) (r Run, err error) {
+func (b Backups) latest(v host.View, names []string) (r Run, err error) {
 	for _, name := range slices.Backward(names) {
 		if r, err = b.read(v, name); err != nil || !r.Part && !r.Aside {
 			return r, err
@@ -146,7 +146,7 @@ func (b Backups) latest(v host.Files, names []string) (r Run, err error) {
 	return b.read(v, names[len(names)-1])
 }
 
-func (b Backups) read(v host.Files, run string) (r Run, err error) {
+func (b Backups) read(v host.View, run string) (r Run, err error) {
 	r.Dir = filepath.Join(b.Dir, run)
 	data, err := v.ReadFile(filepath.Join(r.Dir, manifestName))
 	if err != nil {

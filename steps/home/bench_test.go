@@ -30,7 +30,7 @@ func bench(b *testing.B, files, size int, restore bool) {
 		names = append(names, fmt.Sprint("file", i))
 		check(b, os.WriteFile(s.Home+"/"+names[i], data, 0o644))
 	}
-	ctx, h := context.Background(), host.Host(host.Real{})
+	ctx, h := context.Background(), host.Host(&host.Real{})
 	for b.Loop() {
 		if restore {
 			b.StopTimer()

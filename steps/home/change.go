@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -70,7 +69,7 @@ func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
 		err = c.parts(ctx, h, &rec, job)
 	}
 	if err == nil {
-		err = c.keepModes(h, b.Dirs(), opened)
+		err = c.keepDirs(ctx, h, b.Dirs(), opened)
 	}
 	if err == nil {
 		err = c.Backups.done(h, rec.Runs[0], Outcome{Generation: job.Wanted})
@@ -177,11 +176,16 @@ func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backu
 // clear takes away what is in the way, all of which is in the backup, and makes
 // directories of what was one link. A plain file in the way of chezmoi's stays:
 // what chezmoi makes of it may begin with what it is. What chezmoi wants to be gone
-// goes here: it does not remove all that there may be.
+// goes here: it does not remove all that there may be. So does what home-manager drops
+// and would reach through a link: it would remove that, too, and fail.
 func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
+	if err := c.open(ctx, h, items); err != nil {
+		return err
+	}
 	for _, i := range items {
-		plain := i.Claim.Kind == File && strings.HasSuffix(i.Was, "file") && i.Was != "special file"
-		if i.Verb == Replace && !plain || i.Verb == Delete && i.Claim.Kind == Absent {
+		replaced := i.Verb == Replace && (i.Claim.Kind != File || !c.plain(h, i))
+		deleted := i.Verb == Delete && (i.Claim.Kind == Absent && !c.plain(h, i) || i.Path != i.Claim.Path)
+		if replaced || deleted {
 			if err := h.TakeAway(ctx, c.place(i.Path), true); err != nil {
 				return fmt.Errorf("taking %s away: %w", c.place(i.Path), err)
 			}
@@ -200,6 +204,35 @@ func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 		}
 	}
 	return nil
+}
+
+// plain reports whether a regular file is there, and its owner may read it.
+func (c Changer) plain(v host.Files, i Item) bool {
+	info, err := v.Lstat(c.place(i.Path).String())
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o400 != 0
+}
+
+// open lets directories be written to that will be once chezmoi was there.
+func (c Changer) open(ctx context.Context, h host.Host, items []Item) error {
+	for _, i := range items {
+		if !opens(i) {
+			continue
+		}
+		now, err := h.Look(ctx, c.place(i.Path), false)
+		if err == nil && now.Kind == host.KindDir && now.Mode&0o700 != 0o700 {
+			now.Mode |= 0o700
+			_, err = h.PutBack(ctx, now, "", c.place(i.Path), "")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opens reports whether a directory gets a mode that lets its owner write to it.
+func opens(i Item) bool {
+	return i.Verb == Update && i.Claim.Kind == Dir && i.Claim.Mode&0o300 == 0o300
 }
 
 func cmpMode(mode fs.FileMode) fs.FileMode {

@@ -30,7 +30,7 @@ func newWorld(t testing.TB, seed uint64) (*world, Changer) {
 
 func (w *world) preview(t testing.TB, d wish) []Item {
 	t.Helper()
-	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: w.dir, UID: os.Getuid(), Claims: w.claims(d), Dropped: w.dropped(d)})
+	items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: w.dir, UID: os.Getuid(), Claims: w.claims(d), Dropped: w.dropped(d)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestAPreviewNamesExactlyWhatAChangeChanges(t *testing.T) {
 			d := w.wish()
 			before := look(t, w.dir)
 			items := w.preview(t, d)
-			if err := w.apply(c, host.Real{}, d, items); err != nil {
+			if err := w.apply(c, &host.Real{}, d, items); err != nil {
 				t.Fatalf("round %d: %v\n%s\n%s", round, err, render(items), describe(before))
 			}
 			after := look(t, w.dir)
@@ -197,18 +197,18 @@ func TestAChangeAndItsRestoreAreTheIdentity(t *testing.T) {
 			t.Log(describe(look(t, w.dir)))
 			d := w.wish()
 			t.Log(render(w.preview(t, d)))
-			if err := w.apply(c, host.Real{}, d, w.preview(t, d)); err != nil {
+			if err := w.apply(c, &host.Real{}, d, w.preview(t, d)); err != nil {
 				t.Fatal(err)
 			}
 			if first == "" {
-				runs, _, err := c.Backups.List(host.Real{})
+				runs, _, err := c.Backups.List(&host.Real{})
 				if err != nil || len(runs) != 1 {
 					t.Fatal(err, runs)
 				}
 				first = runs[0].Run
 			}
 		}
-		if err := c.restore(t.Context(), host.Real{}, first); err != nil {
+		if err := c.restore(t.Context(), &host.Real{}, first); err != nil {
 			t.Fatal(err)
 		}
 		if after := exact(t, w.dir); len(differ(before, after)) > 0 {
@@ -221,14 +221,14 @@ func TestAChangeThatGoesWrongIsTakenBack(t *testing.T) {
 	each(t, func(t *testing.T, seed uint64) {
 		w, c := newWorld(t, seed)
 		d := w.wish()
-		if err := w.apply(c, host.Real{}, d, w.preview(t, d)); err != nil {
+		if err := w.apply(c, &host.Real{}, d, w.preview(t, d)); err != nil {
 			t.Fatal(err)
 		}
 		before := exact(t, w.dir)
 		next := w.wish()
 		broken := errors.New("broken")
 		gen, last, items := w.gen, w.last, w.preview(t, next)
-		err := c.Do(t.Context(), host.Real{}, Job{
+		err := c.Do(t.Context(), &host.Real{}, Job{
 			Items: items,
 			Chezmoi: func(context.Context) error {
 				return errors.Join(w.chezmoi(next), map[bool]error{true: broken}[seed%2 == 0])
@@ -245,7 +245,7 @@ func TestAChangeThatGoesWrongIsTakenBack(t *testing.T) {
 		if after := exact(t, w.dir); len(differ(before, after)) > 0 {
 			t.Fatalf("differ: %q\n%s\nbefore\n%safter\n%s", differ(before, after), render(items), describe(before), describe(after))
 		}
-		if _, cut, err := c.CutShort(host.Real{}); cut || err != nil {
+		if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
 			t.Error("it is remembered as unfinished", err)
 		}
 	})
@@ -253,7 +253,7 @@ func TestAChangeThatGoesWrongIsTakenBack(t *testing.T) {
 
 // noting notes the order in which a host is made safe and the record removed.
 type noting struct {
-	host.Real
+	*host.Real
 	log *[]string
 }
 
@@ -272,7 +272,7 @@ func TestAChangeIsSafeFromAPowerLossBeforeItsRecordGoes(t *testing.T) {
 		w, c := newWorld(t, 1)
 		var log []string
 		d := w.wish()
-		err := c.Do(t.Context(), noting{log: &log}, Job{Items: w.preview(t, d), Activate: func(context.Context) error { return broken }})
+		err := c.Do(t.Context(), noting{&host.Real{}, &log}, Job{Items: w.preview(t, d), Activate: func(context.Context) error { return broken }})
 		if !errors.Is(err, broken) {
 			t.Fatal(err)
 		}

@@ -40,6 +40,7 @@ type Claim struct {
 	Text   []byte      // of a File, for showing what changes; nil: not known, or not to be shown
 	Secret bool        // the content holds, or may hold, a secret
 	Exact  bool        // of a Dir: its owner takes away what it does not claim in it
+	Anew   bool        // of an Absent: once it is gone its owner makes it
 
 	// Settled: the user said that it is its owner's, also in another's exact directory.
 	Settled bool

@@ -134,10 +134,15 @@ func (p *preview) absent(c Claim) error {
 		return err
 	}
 	was, err := p.was(c.Path, info)
-	if err == nil {
+	switch {
+	case err != nil:
+		return err
+	case c.Anew:
+		p.add(Replace, was, c)
+	default:
 		p.add(Delete, was, c)
 	}
-	return err
+	return nil
 }
 
 func linked(info fs.FileInfo) bool {

@@ -3,6 +3,7 @@ package home
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"syscall"
 )
@@ -23,14 +24,17 @@ func (p *preview) drop() error {
 		if vacant(err) || errors.Is(err, syscall.EINVAL) {
 			continue
 		} else if err != nil {
-			return err
+			return unseen(p.name(c.Path), err)
 		}
-		// Below a directory that is a link it is not in this home.
-		if target != c.Target && !managedLink.MatchString(target) || !p.real(parentOf(c.Path)) {
+		path := p.reached(c.Path)
+		if target != c.Target && !managedLink.MatchString(target) || path == "" {
 			continue
 		}
-		p.add(Delete, "", c)
-		gone[c.Path], dropped[c.Path] = true, true
+		p.items = append(p.items, Item{Path: path, Verb: Delete, Claim: c})
+		gone[c.Path] = true
+		if path == c.Path { // else it is gone before the directories are looked at
+			dropped[path] = true
+		}
 	}
 	for path := range dropped {
 		for dir := parentOf(path); dir != "." && !gone[dir] && p.emptied(dir, gone); dir = parentOf(dir) {
@@ -52,14 +56,27 @@ func (p *preview) goes(path string) bool {
 	return slices.ContainsFunc(parents(path), func(dir string) bool { return p.byPath[dir].Kind == Absent })
 }
 
-// real reports whether path and all that leads to it in the home are directories.
-func (p *preview) real(path string) bool {
-	for ; path != "."; path = parentOf(path) {
-		if info, err := p.v.Lstat(p.name(path)); err != nil || !info.IsDir() {
-			return slices.Contains(p.w.Through, path)
+// reached is where path is if directories on the way there are links: what deletes it
+// goes through them. It is "" if that is not in the home, or one of them is unfolded.
+func (p *preview) reached(path string) string {
+	const hops = 40
+	for range hops {
+		dirs := parents(path)[1:]
+		i := slices.IndexFunc(dirs, func(dir string) bool { _, err := p.v.Readlink(p.name(dir)); return err == nil })
+		if i < 0 {
+			return path
 		}
+		target, err := p.v.Readlink(p.name(dirs[i]))
+		if err != nil || p.dirs[dirs[i]] == missing {
+			break
+		}
+		rel, err := filepath.Rel(p.w.Home, resolve(p.name(dirs[i]), target))
+		if err != nil || !filepath.IsLocal(rel) {
+			break
+		}
+		path = filepath.Join(rel, path[len(dirs[i])+1:])
 	}
-	return true
+	return ""
 }
 
 // emptied reports whether nothing is left or wanted in dir.

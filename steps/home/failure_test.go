@@ -169,7 +169,7 @@ func plain(t *testing.T, files map[string]string) (home.Backups, host.Host) {
 		check(t, os.MkdirAll(filepath.Dir(filepath.Join(b.Home, name)), 0o755))
 		check(t, os.WriteFile(filepath.Join(b.Home, name), []byte(text), 0o644))
 	}
-	return b, host.Real{}
+	return b, &host.Real{}
 }
 
 func save(t *testing.T, b home.Backups, h host.Host, paths ...string) home.Run {

@@ -45,7 +45,7 @@ func (b Backups) done(h host.Host, run string, o Outcome) error {
 }
 
 // there is an error if a backup of a change is not: what it alone had cannot be given back.
-func (c Changer) there(v host.Files, runs []string) error {
+func (c Changer) there(v host.View, runs []string) error {
 	names, err := c.Backups.names(v)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (b Backups) undone(h host.Host, run string) error {
 	return h.Remove(filepath.Join(b.Dir, run, outcomeName))
 }
 
-func (b Backups) outcome(v host.Files, run string) *Outcome {
+func (b Backups) outcome(v host.View, run string) *Outcome {
 	data, err := v.ReadFile(filepath.Join(b.Dir, run, outcomeName))
 	o := new(Outcome)
 	if err != nil || json.Unmarshal(data, o) != nil {
@@ -100,7 +100,7 @@ type Removed struct {
 }
 
 // Removed are the runs that were pruned, in no order.
-func (b Backups) Removed(v host.Files) (all []Removed, err error) {
+func (b Backups) Removed(v host.View) (all []Removed, err error) {
 	data, err := v.ReadFile(filepath.Join(b.Dir, removedName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -158,7 +158,7 @@ type Return struct {
 
 // Returning is the run to before which a change was on its way that was cut short;
 // "" if none was.
-func (c Changer) Returning(v host.Files) string {
+func (c Changer) Returning(v host.View) string {
 	rec, _, err := c.record(v)
 	if err != nil {
 		return "" // whoever resumes it tells

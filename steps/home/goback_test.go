@@ -37,7 +37,7 @@ func (w *world) step(t testing.TB, c Changer, from, to string) {
 			continue
 		}
 		gen, last := w.gen, w.last
-		if err := c.Do(context.Background(), host.Real{}, Job{
+		if err := c.Do(context.Background(), &host.Real{}, Job{
 			Reason: "before apply", Generation: from, Wanted: to, Items: items,
 			Chezmoi:  func(context.Context) error { return w.chezmoi(d) },
 			Activate: func(context.Context) error { return w.activate(d) },
@@ -81,7 +81,7 @@ func (w *world) back(c Changer, h host.Host, to Run, m moment, from string, fail
 
 func (c Changer) steps(t testing.TB) []Run {
 	t.Helper()
-	runs, broken, err := c.Backups.List(host.Real{})
+	runs, broken, err := c.Backups.List(&host.Real{})
 	if err != nil || len(broken) > 0 {
 		t.Fatal(err, broken)
 	}
@@ -122,24 +122,24 @@ func TestRollbacksGoBackOneAfterTheOther(t *testing.T) {
 				t.Fatalf("seed %d: %d steps to go back, not %d", seed, len(steps), at)
 			}
 			if w.r.IntN(3) == 0 { // one that fails changes nothing
-				if err := w.back(c, host.Real{}, steps[at-1], moments[at-1], moments[at].name, errors.New("no")); err == nil {
+				if err := w.back(c, &host.Real{}, steps[at-1], moments[at-1], moments[at].name, errors.New("no")); err == nil {
 					t.Fatal("a rollback without an activation")
 				}
 				same(at, "after a failed rollback")
 			}
-			if err := w.back(c, host.Real{}, steps[at-1], moments[at-1], moments[at].name, nil); err != nil {
+			if err := w.back(c, &host.Real{}, steps[at-1], moments[at-1], moments[at].name, nil); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			at--
 			same(at, fmt.Sprintf("%d of %d changes rolled back", n-at, n))
 		}
 		// And forward again: to before the first rollback.
-		runs, _, err := c.Backups.List(host.Real{})
+		runs, _, err := c.Backups.List(&host.Real{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		first := slices.IndexFunc(runs, func(r Run) bool { return r.Done != nil && r.Done.Undoes != "" })
-		if err := w.back(c, host.Real{}, runs[first], moments[n], moments[0].name, nil); err != nil {
+		if err := w.back(c, &host.Real{}, runs[first], moments[n], moments[0].name, nil); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		same(n, "forward again")
@@ -167,7 +167,7 @@ func TestAKilledRollbackIsEndedOrTakenBack(t *testing.T) {
 				w.step(t, c, moments[i].name, fmt.Sprintf("g%d", i+1))
 				moments = append(moments, w.moment(t, fmt.Sprintf("g%d", i+1)))
 			}
-			steps, h := c.steps(t), &killed{Real: host.Real{}, left: n}
+			steps, h := c.steps(t), &killed{Real: &host.Real{}, left: n}
 			func() {
 				defer func() {
 					if r := recover(); r != nil && r != errKilled {
@@ -181,31 +181,31 @@ func TestAKilledRollbackIsEndedOrTakenBack(t *testing.T) {
 			}()
 			w.gen, w.last = moments[2].gen, moments[2].last
 			want := moments[2]
-			switch _, cut, err := c.CutShort(host.Real{}); {
+			switch _, cut, err := c.CutShort(&host.Real{}); {
 			case err != nil:
 				t.Fatal(err)
 			case over:
 				want = moments[1]
 			case cut && again:
-				if run := c.Returning(host.Real{}); run != steps[1].Run {
+				if run := c.Returning(&host.Real{}); run != steps[1].Run {
 					t.Fatalf("killed at %d: on the way to %q", n, run)
 				}
-				if err := w.back(c, host.Real{}, steps[1], moments[1], "g2", nil); err != nil {
+				if err := w.back(c, &host.Real{}, steps[1], moments[1], "g2", nil); err != nil {
 					t.Fatal(err)
 				}
 				want = moments[1]
 			case cut:
-				if err := w.back(c, host.Real{}, steps[0], moments[0], "g2", nil); bootstrap.ExitCode(err) != bootstrap.ExitRefused {
+				if err := w.back(c, &host.Real{}, steps[0], moments[0], "g2", nil); bootstrap.ExitCode(err) != bootstrap.ExitRefused {
 					t.Fatalf("killed at %d: another rollback gives %v", n, err)
 				}
 				undone := func(context.Context, string, map[string]string, bool) error { return nil }
-				if err := c.Resume(context.Background(), host.Real{}, undone); err != nil {
+				if err := c.Resume(context.Background(), &host.Real{}, undone); err != nil {
 					t.Fatal(err)
 				}
 			case len(c.steps(t)) == 1: // nothing was left to do but to forget it
 				want = moments[1]
 			}
-			if _, cut, err := c.CutShort(host.Real{}); cut || err != nil {
+			if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
 				t.Fatalf("killed at %d: it is cut short still", n)
 			}
 			for path := range merged(want.tree, exact(t, w.dir)) {
@@ -222,7 +222,7 @@ var errKilled = errors.New("killed")
 
 // killed is a host on which the program is killed before a change.
 type killed struct {
-	host.Real
+	*host.Real
 	left int
 }
 
@@ -263,13 +263,13 @@ func TestRunsThatWerePrunedAreKnown(t *testing.T) {
 		w.step(t, c, fmt.Sprintf("g%d", i), fmt.Sprintf("g%d", i+1))
 	}
 	steps := c.steps(t)
-	if err := c.Prune(host.Real{}, steps[:1]); err != nil {
+	if err := c.Prune(&host.Real{}, steps[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Prune(host.Real{}, steps[2:]); err != nil {
+	if err := c.Prune(&host.Real{}, steps[2:]); err != nil {
 		t.Fatal(err)
 	}
-	removed, err := c.Backups.Removed(host.Real{})
+	removed, err := c.Backups.Removed(&host.Real{})
 	if err != nil || len(removed) != 2 || removed[0] != (Removed{steps[0].Run, true}) || removed[1].Run != steps[2].Run {
 		t.Errorf("%v, %v", removed, err)
 	}
@@ -285,7 +285,7 @@ func TestARollbackLeavesWhatTheUserPutInAPlaceOfALinkSince(t *testing.T) {
 	}
 	do := func(from, to string, gen map[string]string) moment {
 		d := wish{gen: gen}
-		if err := c.Do(t.Context(), host.Real{}, Job{Generation: from, Wanted: to, Items: w.preview(t, d),
+		if err := c.Do(t.Context(), &host.Real{}, Job{Generation: from, Wanted: to, Items: w.preview(t, d),
 			Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func TestARollbackLeavesWhatTheUserPutInAPlaceOfALinkSince(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(filepath.Join(w.dir, "a"), "mine", 0o600)
-	if err := w.back(c, host.Real{}, c.steps(t)[1], one, "g2", nil); err != nil {
+	if err := w.back(c, &host.Real{}, c.steps(t)[1], one, "g2", nil); err != nil {
 		t.Fatal(err)
 	}
 	if now := look(t, w.dir); len(now) != 1 || now["a"] != `-rw------- "mine"` {
@@ -338,12 +338,12 @@ func TestAChangeThatIsTakenBackAfterAllDidNotLast(t *testing.T) {
 	write(filepath.Join(w.dir, "mine"), "mine", 0o600)
 	w.step(t, c, "g0", "g1")
 	step := c.steps(t)[0]
-	if err := c.write(host.Real{}, record{Runs: []string{step.Run}, Generation: "g0", Wanted: "g1"}); err != nil {
+	if err := c.write(&host.Real{}, record{Runs: []string{step.Run}, Generation: "g0", Wanted: "g1"}); err != nil {
 		t.Fatal(err)
 	}
 	no := errors.New("no")
-	err := c.Do(t.Context(), host.Real{}, Job{Generation: "g1", Wanted: "g2", Activate: func(context.Context) error { return no }})
-	if _, cut, cerr := c.CutShort(host.Real{}); !errors.Is(err, no) || cut || cerr != nil {
+	err := c.Do(t.Context(), &host.Real{}, Job{Generation: "g1", Wanted: "g2", Activate: func(context.Context) error { return no }})
+	if _, cut, cerr := c.CutShort(&host.Real{}); !errors.Is(err, no) || cut || cerr != nil {
 		t.Fatal(err, cut, cerr)
 	}
 	if steps := c.steps(t); len(steps) > 0 {
@@ -358,11 +358,11 @@ func TestARollbackKeepsWhatWasMadeMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := wish{gen: map[string]string{"a": "x"}}
-	if err := c.Do(t.Context(), host.Real{}, Job{Wanted: "g1", Items: w.preview(t, d), Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+	if err := c.Do(t.Context(), &host.Real{}, Job{Wanted: "g1", Items: w.preview(t, d), Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
 		t.Fatal(err)
 	}
 	name := filepath.Join(w.dir, "a")
-	if _, err := c.Return(t.Context(), host.Real{}, Return{To: c.steps(t)[0], Reason: "before rollback", Generation: "g1", Activate: func(context.Context) error {
+	if _, err := c.Return(t.Context(), &host.Real{}, Return{To: c.steps(t)[0], Reason: "before rollback", Generation: "g1", Activate: func(context.Context) error {
 		if err := os.Mkdir(name, 0o700); err != nil {
 			return err
 		}
@@ -374,12 +374,12 @@ func TestARollbackKeepsWhatWasMadeMeanwhile(t *testing.T) {
 	if now := look(t, w.dir); len(now) > 0 {
 		t.Error(describe(now))
 	}
-	runs, _, err := c.Backups.List(host.Real{})
+	runs, _, err := c.Backups.List(&host.Real{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := runs[len(runs)-1]
-	if _, err := c.Backups.Restore(t.Context(), host.Real{}, last, About{}); err != nil {
+	if _, err := c.Backups.Restore(t.Context(), &host.Real{}, last, About{}); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(filepath.Join(name, "work")); string(data) != "mine" {
@@ -393,23 +393,23 @@ func TestABackupOfAChangeThatWasCutShortIsNotPruned(t *testing.T) {
 		w.step(t, c, fmt.Sprintf("g%d", i), fmt.Sprintf("g%d", i+1))
 	}
 	steps := c.steps(t)
-	if err := c.write(host.Real{}, record{Runs: []string{steps[1].Run, steps[2].Run}, Back: true}); err != nil {
+	if err := c.write(&host.Real{}, record{Runs: []string{steps[1].Run, steps[2].Run}, Back: true}); err != nil {
 		t.Fatal(err)
 	}
 	for _, run := range steps[1:] {
-		if err := c.Prune(host.Real{}, []Run{run}); bootstrap.ExitCode(err) != bootstrap.ExitRefused || len(c.steps(t)) != 3 {
+		if err := c.Prune(&host.Real{}, []Run{run}); bootstrap.ExitCode(err) != bootstrap.ExitRefused || len(c.steps(t)) != 3 {
 			t.Error(err)
 		}
 	}
-	if err := c.Prune(host.Real{}, steps[:1]); err != nil {
+	if err := c.Prune(&host.Real{}, steps[:1]); err != nil {
 		t.Error(err)
 	}
 	// And if it went some other way, that is said.
 	if err := os.RemoveAll(steps[2].Dir); err != nil {
 		t.Fatal(err)
 	}
-	err := c.Resume(t.Context(), host.Real{}, nil)
-	if _, cut, _ := c.CutShort(host.Real{}); err == nil || !strings.Contains(err.Error(), steps[2].Run) || !cut {
+	err := c.Resume(t.Context(), &host.Real{}, nil)
+	if _, cut, _ := c.CutShort(&host.Real{}); err == nil || !strings.Contains(err.Error(), steps[2].Run) || !cut {
 		t.Errorf("%v, and it is cut short still: %v", err, cut)
 	}
 }
@@ -423,7 +423,7 @@ func TestAKilledRollbackLosesNoHeldFile(t *testing.T) {
 		}
 		do := func(from, to string, gen map[string]string) moment {
 			d := wish{gen: gen}
-			if err := c.Do(t.Context(), host.Real{}, Job{Generation: from, Wanted: to, Items: w.preview(t, d),
+			if err := c.Do(t.Context(), &host.Real{}, Job{Generation: from, Wanted: to, Items: w.preview(t, d),
 				Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
 				t.Fatal(err)
 			}
@@ -443,15 +443,15 @@ func TestAKilledRollbackLosesNoHeldFile(t *testing.T) {
 					panic(r)
 				}
 			}()
-			if err := w.back(c, &killed{Real: host.Real{}, left: n}, step, one, "g2", nil); err != nil {
+			if err := w.back(c, &killed{Real: &host.Real{}, left: n}, step, one, "g2", nil); err != nil {
 				t.Fatal(err)
 			}
 			over = true
 		}()
-		if _, cut, err := c.CutShort(host.Real{}); err != nil {
+		if _, cut, err := c.CutShort(&host.Real{}); err != nil {
 			t.Fatal(err)
 		} else if cut {
-			if err := w.back(c, host.Real{}, step, one, "g2", nil); err != nil {
+			if err := w.back(c, &host.Real{}, step, one, "g2", nil); err != nil {
 				t.Fatalf("killed at %d: %v", n, err)
 			}
 		} else if len(c.steps(t)) == 2 {

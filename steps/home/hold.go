@@ -188,7 +188,7 @@ func (c Changer) unlink(ctx context.Context, h host.Host, unwanted []Claim, held
 }
 
 // isManaged reports whether name is a link into a generation's files.
-func isManaged(v host.Files, name string) bool {
+func isManaged(v host.View, name string) bool {
 	target, err := v.Readlink(name)
 	return err == nil && managedLink.MatchString(target)
 }

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 
+	"movein/bootstrap"
 	"movein/bootstrap/host"
 )
 
@@ -49,7 +50,7 @@ func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
 	sort.Slice(claims, func(i, j int) bool { return claims[i].Path < claims[j].Path })
 	for _, c := range claims {
 		if err := p.claim(c); err != nil {
-			return nil, fmt.Errorf("looking at %q: %w", filepath.Join(w.Home, c.Path), err)
+			return nil, unseen(p.name(c.Path), err)
 		}
 	}
 	if err := p.drop(); err != nil {
@@ -57,6 +58,16 @@ func Preview(ctx context.Context, v host.View, w Wanted) ([]Item, error) {
 	}
 	sort.Slice(p.items, func(i, j int) bool { return p.items[i].Path < p.items[j].Path })
 	return p.items, nil
+}
+
+// unseen says that it could not be looked at what is at name. What is in a closed directory
+// is not changed.
+func unseen(name string, err error) error {
+	err = fmt.Errorf("looking at %s: %w", Shown(name), err)
+	if errors.Is(err, fs.ErrPermission) {
+		return bootstrap.Exit(bootstrap.ExitRefused, bootstrap.Hint(err, "nothing was changed; let yourself in (chmod u+rwx), or take it out of your configuration: ls -ld %s", quote(filepath.Dir(name))))
+	}
+	return err
 }
 
 // preview is a comparison on its way.
@@ -90,7 +101,7 @@ func (p *preview) add(verb Verb, was string, c Claim) {
 func (p *preview) through(path string) string {
 	const hops = 40
 	for range hops {
-		i := slices.IndexFunc(p.w.Through, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
+		i := slices.IndexFunc(p.w.Through, func(dir string) bool { return strings.HasPrefix(path, dir+"/") && p.dirs[dir] != missing })
 		if i < 0 {
 			break
 		}

@@ -109,12 +109,14 @@ func TestPreviewSaysWhatIsThereAndWhatBecomesOfIt(t *testing.T) {
 		{"directories that are not", []string{"a/b/f -> " + oldFiles + "f", "a/mine x"}, nil, []Claim{{Path: "a/b/f", Target: oldFiles + "f"}}, "delete a/b, delete a/b/f"},
 		{"what was put in the place of a dropped link", []string{"f mine"}, nil, []Claim{{Path: "f", Target: oldFiles + "f"}}, ""},
 		{"a dropped link below a link to itself", []string{"a -> a"}, []Claim{{Path: "a/g", Kind: Absent}}, []Claim{{Path: "a/f"}}, ""},
-		{"a dropped link below a folded directory", []string{"dot/f -> " + oldFiles + "a/f", "a -> dot"}, nil, []Claim{{Path: "a/f", Target: oldFiles + "a/f"}}, ""},
+		{"a dropped link below a folded directory", []string{"dot/f -> " + oldFiles + "a/f", "a -> dot"}, nil, []Claim{{Path: "a/f", Target: oldFiles + "a/f"}}, "delete dot/f"},
+		{"a dropped link in a directory that is unfolded", []string{"dot/f -> " + oldFiles + "a/f", "a -> dot"}, []Claim{hm("a/g")},
+			[]Claim{{Path: "a/f", Target: oldFiles + "a/f"}}, "replace a (folded parent directory), create a/f -> ../dot/f, create a/g"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
 			plant(t, dir, tc.have...)
-			items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: tc.claims, Dropped: tc.dropped})
+			items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: tc.claims, Dropped: tc.dropped})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,12 +157,12 @@ func TestPreviewNamesFilesThatAreMoreThanTheirContent(t *testing.T) {
 	}
 	plant(t, dir, "theirs mine")
 	for name, want := range map[string]string{"hard": "hard-linked file", "setuid": "setuid file", "fifo": "special file"} {
-		items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm(name)}})
+		items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm(name)}})
 		if err != nil || render(items) != "replace "+name+" ("+want+")" {
 			t.Errorf("%s, %v; want %s", render(items), err, want)
 		}
 	}
-	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid() + 1, Claims: []Claim{hm("theirs")}})
+	items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid() + 1, Claims: []Claim{hm("theirs")}})
 	if err != nil || render(items) != "replace theirs (other owner's file)" {
 		t.Errorf("%s, %v", render(items), err)
 	}
@@ -170,7 +172,7 @@ func TestUnfoldedLinksAreAbsoluteWhereTheOneWas(t *testing.T) {
 	dir, dot := t.TempDir(), t.TempDir()
 	plant(t, dot, "other mine")
 	plant(t, dir, "a -> "+dot)
-	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}})
+	items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}})
 	if want := "replace a (folded parent directory), create a/f, create a/other -> " + dot + "/other"; err != nil || render(items) != want {
 		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
 	}
@@ -180,7 +182,7 @@ func TestPreviewLeavesWhatHomeManagerLeaves(t *testing.T) {
 	dir, store := t.TempDir(), t.TempDir()
 	plant(t, dir, "f same")
 	plant(t, store, "f same")
-	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{{Path: "f", Owner: HomeManager, Kind: Link, Target: store + "/f"}}})
+	items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{{Path: "f", Owner: HomeManager, Kind: Link, Target: store + "/f"}}})
 	if err != nil || len(items) != 0 {
 		t.Errorf("%s, %v", render(items), err)
 	}
@@ -190,7 +192,7 @@ func TestPreviewKeepsEditedFilesWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "f mine", "g old")
 	claims := []Claim{wrote(cz("f", "new"), "old"), wrote(cz("g", "new"), "old"), wrote(cz("gone", "new"), "old"), cz("new", "new")}
-	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims, OnModified: "keep"})
+	items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims, OnModified: "keep"})
 	want := "keep f (edited file), update g, keep gone (deleted), create new"
 	if err != nil || render(items) != want {
 		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
@@ -200,8 +202,15 @@ func TestPreviewKeepsEditedFilesWhenAskedTo(t *testing.T) {
 func TestPreviewGoesThroughLinksOnlyWhenAskedTo(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "data/f mine", "a -> data")
-	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
+	items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
 	if err != nil || render(items) != "replace data/f (file)" {
+		t.Errorf("%s, %v", render(items), err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "data")); err != nil {
+		t.Fatal(err)
+	}
+	items, err = Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{hm("a/f")}, Through: []string{"a"}})
+	if err != nil || render(items) != "replace a (dangling link), create a/f" {
 		t.Errorf("%s, %v", render(items), err)
 	}
 }
@@ -286,13 +295,13 @@ func TestPreviewDoesNotReadFilesWhole(t *testing.T) {
 	h := Claim{Path: "h", Owner: HomeManager, Kind: Link, Target: store + "/h"}
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
-	items, err := Preview(ctx, host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{f, g, h}})
+	items, err := Preview(ctx, &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{f, g, h}})
 	if want := "replace f (file), replace g (edited file), replace h (file)"; err != nil || render(items) != want {
 		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
 	}
 	early, stop := context.WithCancel(context.Background())
 	stop()
-	if _, err := Preview(early, host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{wrote(f, "old")}}); !errors.Is(err, context.Canceled) {
+	if _, err := Preview(early, &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: []Claim{wrote(f, "old")}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
 }
@@ -306,7 +315,7 @@ func TestPreviewReplacesWhatHasAnotherName(t *testing.T) {
 		}
 	}
 	claims := []Claim{wrote(cz("f", "new"), "old"), wrote(cz("g", "new"), "old"), wrote(cz("h", "new"), "old")}
-	items, err := Preview(context.Background(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
+	items, err := Preview(context.Background(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
 	if want := "replace f (hard-linked file), update g"; err != nil || render(items) != want {
 		t.Errorf("\n got %s, %v\nwant %s", render(items), err, want)
 	}

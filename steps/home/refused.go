@@ -5,14 +5,15 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
 )
 
 // Refused says why the items may not be changed, as far as that is to be seen without
-// copying anything: what is replaced or removed has to be readable, and must not be
-// what the backups are in.
+// copying anything: what is replaced or removed has to be readable, what that is in
+// writable, and it must not be what the backups are in.
 func (c Changer) Refused(ctx context.Context, v host.View, items []Item) error {
 	for _, i := range items {
 		if i.Verb != Replace && i.Verb != Delete {
@@ -22,7 +23,35 @@ func (c Changer) Refused(ctx context.Context, v host.View, items []Item) error {
 			return refusal(name, err)
 		}
 	}
+	if err := c.shut(v, items); err != nil {
+		return err
+	}
 	return c.outOfWay(ctx, v, items)
+}
+
+// shut refuses to change what is in a directory that may not be written to, and stays so.
+func (c Changer) shut(v host.View, items []Item) error {
+	done, gone := map[string]bool{}, map[string]bool{}
+	for _, i := range items {
+		done[i.Path] = opens(i)
+		gone[i.Path] = i.Verb == Replace || i.Verb == Delete
+	}
+	for _, i := range items {
+		dir := parentOf(i.Path)
+		if done[dir] || i.Verb == Keep || i.Verb == Update && i.Claim.Kind == Dir || slices.ContainsFunc(parents(i.Path), func(p string) bool { return gone[p] }) {
+			continue
+		}
+		done[dir] = true
+		name := c.place(dir).String()
+		if info, err := v.Lstat(name); err != nil || !info.IsDir() {
+			continue
+		}
+		if err := v.Writable(name); err != nil {
+			return bootstrap.Hint(bootstrap.Refuse("%s is to be changed (%s), and nothing in its directory may be: %v", Shown(c.place(i.Path).String()), i.Claim.Source, err),
+				"let yourself write there, or take it out of the repo, then run the same command again: chmod u+rwx %s", Shown(name))
+		}
+	}
+	return nil
 }
 
 // unreadable finds something at or below name that a backup could not be made of.

@@ -37,7 +37,7 @@ func (b Backups) RestoreTo(ctx context.Context, h host.Host, r Run, a About) (Re
 }
 
 // from are the run and the later ones, newest first.
-func (b Backups) from(v host.Files, r Run) (runs []Run, err error) {
+func (b Backups) from(v host.View, r Run) (runs []Run, err error) {
 	all, broken, err := b.List(v)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func plantedHome(t *testing.T, lines ...string) (dir string, c Changer) {
 
 func itemsFor(t *testing.T, dir string, claims ...Claim) []Item {
 	t.Helper()
-	items, err := Preview(t.Context(), host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
+	items, err := Preview(t.Context(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Claims: claims})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestWhatTheBackupsAreInIsNotReplaced(t *testing.T) {
 	dir, c := plantedHome(t, ".state/mine text", "real/x text", "link -> real")
 	for _, state := range []string{c.Record, filepath.Join(dir, "link/../.state/movein/change.json")} {
 		c.Record = state
-		err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, hm(".state")), Activate: nothing})
+		err := c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, hm(".state")), Activate: nothing})
 		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(bootstrap.HintOf(err), "XDG_STATE_HOME") {
 			t.Errorf("%v, %q", err, bootstrap.HintOf(err))
 		}
@@ -56,7 +56,7 @@ func TestALinkThatTheBackupsAreReachedThroughIsNotReplaced(t *testing.T) {
 	if err := os.MkdirAll(dir+"/data/movein", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, hm(".local")), Activate: nothing})
+	err := c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, hm(".local")), Activate: nothing})
 	if target, _ := os.Readlink(dir + "/.local"); bootstrap.ExitCode(err) != bootstrap.ExitRefused || target != "data" {
 		t.Errorf("%v; the link leads to %q", err, target)
 	}
@@ -71,7 +71,7 @@ func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
 	} {
 		dir, c := plantedHome(t, "f mine", "d/x mine")
 		activated := false
-		err := c.Do(t.Context(), host.Real{}, Job{
+		err := c.Do(t.Context(), &host.Real{}, Job{
 			Items:    itemsFor(t, dir, hm("f"), hm("d"), hm("g")),
 			Save:     func(context.Context, *Backup) error { return change(dir) },
 			Activate: func(context.Context) error { activated = true; return nil },
@@ -79,7 +79,7 @@ func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
 		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || activated {
 			t.Errorf("%s: %v, activated: %v", name, err, activated)
 		}
-		if _, cut, err := c.CutShort(host.Real{}); cut || err != nil {
+		if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
 			t.Errorf("%s: a change is under way: %v", name, err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestWhoWritesInPlaceDoesNotWriteIntoOtherNamesOfAFile(t *testing.T) {
 	if err := os.Link(dir+"/f", dir+"/other"); err != nil {
 		t.Fatal(err)
 	}
-	err := c.Do(t.Context(), host.Real{}, Job{
+	err := c.Do(t.Context(), &host.Real{}, Job{
 		Items:    itemsFor(t, dir, cz("f", "new")),
 		Chezmoi:  func(context.Context) error { return os.WriteFile(dir+"/f", []byte("new"), 0o600) },
 		Activate: nothing,
@@ -107,19 +107,19 @@ func TestWhoWritesInPlaceDoesNotWriteIntoOtherNamesOfAFile(t *testing.T) {
 
 // chezmoi removes neither sockets nor what is in closed directories.
 func TestWhatChezmoiWantsToBeGoneIsGoneBeforeItComes(t *testing.T) {
-	dir, c := plantedHome(t, "d/closed/f mine", "g mine")
+	dir, c := plantedHome(t, "d/closed/f mine", "e mine", "f mine")
 	if err := errors.Join(syscall.Mknod(dir+"/s", syscall.S_IFSOCK|0o600, 0), os.Chmod(dir+"/d/closed", 0o500)); err != nil {
 		t.Fatal(err)
 	}
 	gone := func(path string) Claim { return Claim{Path: path, Owner: Chezmoi, Kind: Absent} }
-	err := c.Do(t.Context(), host.Real{}, Job{
-		Items: itemsFor(t, dir, gone("d"), gone("s"), gone("g")),
+	err := c.Do(t.Context(), &host.Real{}, Job{
+		Items: itemsFor(t, dir, gone("d"), gone("s"), gone("e"), Claim{Path: "f", Owner: Chezmoi, Kind: Absent, Anew: true}),
 		Chezmoi: func(context.Context) error {
 			left, err := filepath.Glob(dir + "/[a-z]")
-			if len(left) > 0 {
+			if len(left) != 1 { // what chezmoi makes of it may begin with what it is
 				t.Errorf("left: %q", left)
 			}
-			return err
+			return errors.Join(err, os.Remove(dir+"/e"))
 		},
 	})
 	if err != nil {
@@ -127,10 +127,28 @@ func TestWhatChezmoiWantsToBeGoneIsGoneBeforeItComes(t *testing.T) {
 	}
 }
 
+// home-manager would remove it, and then fail to remove the link as an empty directory.
+func TestWhatIsDroppedBelowALinkIsGoneBeforeTheActivation(t *testing.T) {
+	dir, c := plantedHome(t, "dot/f -> "+oldFiles+"a/f", "a -> dot")
+	items, err := Preview(t.Context(), &host.Real{}, Wanted{Home: dir, UID: os.Getuid(), Dropped: []Claim{{Path: "a/f", Owner: HomeManager, Target: oldFiles + "a/f"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Do(t.Context(), &host.Real{}, Job{Items: items, Activate: func(context.Context) error {
+		if _, err := os.Lstat(dir + "/dot/f"); err == nil {
+			t.Error("it is still there")
+		}
+		return errors.New("broken")
+	}})
+	if target, _ := os.Readlink(dir + "/dot/f"); err == nil || target != oldFiles+"a/f" {
+		t.Errorf("%v; the link leads to %q", err, target)
+	}
+}
+
 // It may be somebody else's after all.
 func TestTemporaryFilesAreKeptBeforeTheyAreRemoved(t *testing.T) {
 	dir, c := plantedHome(t, "plan mine")
-	err := c.Do(t.Context(), host.Real{}, Job{Items: itemsFor(t, dir, cz("plan", "new")), Activate: func(context.Context) error {
+	err := c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, cz("plan", "new")), Activate: func(context.Context) error {
 		plant(t, dir, ".plan20261124 precious")
 		return errors.New("broken")
 	}})
@@ -148,13 +166,13 @@ func TestTemporaryFilesAreKeptBeforeTheyAreRemoved(t *testing.T) {
 
 func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
 	dir, c := plantedHome(t, "f mine", "g mine")
-	if err := c.Do(t.Context(), host.Real{}, Job{Reason: "the change", Items: itemsFor(t, dir, hm("g")), Suppressed: []Claim{hm("f")}, Activate: nothing}); err != nil {
+	if err := c.Do(t.Context(), &host.Real{}, Job{Reason: "the change", Items: itemsFor(t, dir, hm("g")), Suppressed: []Claim{hm("f")}, Activate: nothing}); err != nil {
 		t.Fatal(err)
 	}
 	latest := func(reason string, of int) {
 		t.Helper()
-		runs, _, err := c.Backups.List(host.Real{})
-		if r, lerr := c.Backups.Open(host.Real{}, Latest); len(runs) != of || err != nil || lerr != nil || r.Reason != reason {
+		runs, _, err := c.Backups.List(&host.Real{})
+		if r, lerr := c.Backups.Open(&host.Real{}, Latest); len(runs) != of || err != nil || lerr != nil || r.Reason != reason {
 			t.Errorf("%d runs, the latest %q; %v, %v", len(runs), r.Reason, err, lerr)
 		}
 	}
@@ -162,7 +180,7 @@ func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
 	broken := func(context.Context) error {
 		return errors.Join(os.WriteFile(dir+"/f", []byte("new"), 0o600), errors.New("broken"))
 	}
-	if err := c.Do(t.Context(), host.Real{}, Job{Reason: "another", Items: itemsFor(t, dir, hm("f")), Activate: broken}); err == nil {
+	if err := c.Do(t.Context(), &host.Real{}, Job{Reason: "another", Items: itemsFor(t, dir, hm("f")), Activate: broken}); err == nil {
 		t.Fatal("no error")
 	}
 	latest("another", 4) // and one of what was there before it was taken back
@@ -170,11 +188,116 @@ func TestTheLatestBackupIsOfAWholeChange(t *testing.T) {
 
 func TestALinkOutOfTheHomeOnTheWayToAnUnwantedLinkIsNotMoved(t *testing.T) {
 	dir, c := plantedHome(t, "real/x mine", "conf -> real")
-	err := c.Do(t.Context(), host.Real{}, Job{Suppressed: []Claim{hm("conf/f")}, Activate: nothing})
+	err := c.Do(t.Context(), &host.Real{}, Job{Suppressed: []Claim{hm("conf/f")}, Activate: nothing})
 	if bootstrap.ExitCode(err) != bootstrap.ExitRefused {
 		t.Error(err)
 	}
 	if target, _ := os.Readlink(dir + "/conf"); target != "real" {
 		t.Error("the link is gone")
+	}
+}
+
+// It would have to open them: what is there decides what they are to be.
+func TestWhatChezmoiCannotOpenIsGoneBeforeItComes(t *testing.T) {
+	dir, c := plantedHome(t, "closed mine", "plain mine")
+	if err := errors.Join(os.Chmod(dir+"/closed", 0o200), syscall.Mkfifo(dir+"/edited", 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	items := itemsFor(t, dir, cz("closed", "new"), cz("plain", "new"), wrote(cz("edited", "new"), "old"))
+	came := false
+	err := c.Do(t.Context(), &host.Real{}, Job{Items: items, Chezmoi: func(context.Context) error {
+		came = true
+		for name, there := range map[string]bool{"closed": false, "edited": false, "plain": true} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != there {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		return nil
+	}})
+	if err != nil || !came {
+		t.Error(err)
+	}
+}
+
+// locked is a host where nobody may write to directories without the bit for it.
+type locked struct{ host.Host }
+
+func (l locked) Writable(name string) error {
+	if info, err := l.Lstat(name); err != nil || info.Mode()&0o300 != 0o300 {
+		return &os.PathError{Op: "access", Path: name, Err: syscall.EACCES}
+	}
+	return nil
+}
+
+func TestWhatIsInADirectoryThatMayNotBeWrittenToIsNotChanged(t *testing.T) {
+	for _, claims := range [][]Claim{{hm("d/new")}, {cz("d/f", "new")}, {hm("d/e/new")}} {
+		dir, c := plantedHome(t, "d/f mine")
+		if err := os.Chmod(dir+"/d", 0o500); err != nil {
+			t.Fatal(err)
+		}
+		err := c.Refused(t.Context(), locked{&host.Real{}}, itemsFor(t, dir, claims...))
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(bootstrap.HintOf(err), "chmod u+rwx "+dir+"/d") {
+			t.Errorf("%s: %v", claims[0].Path, err)
+		}
+	}
+}
+
+// blind is a host on which nobody may look into a directory "shut".
+type blind struct{ host.Real }
+
+func (b *blind) Lstat(name string) (os.FileInfo, error) {
+	if filepath.Base(filepath.Dir(name)) == "shut" {
+		return nil, &os.PathError{Op: "lstat", Path: name, Err: syscall.EACCES}
+	}
+	return b.Real.Lstat(name)
+}
+
+func (b *blind) Readlink(name string) (string, error) {
+	if _, err := b.Lstat(name); err != nil {
+		return "", err
+	}
+	return b.Real.Readlink(name)
+}
+
+func TestWhatCannotBeLookedAtIsARefusal(t *testing.T) {
+	dir, _ := plantedHome(t, "shut/f mine")
+	for _, w := range []Wanted{{Claims: []Claim{hm("shut/f")}}, {Dropped: []Claim{hm("shut/f")}}} {
+		w.Home = dir
+		_, err := Preview(t.Context(), &blind{}, w)
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || !strings.Contains(bootstrap.HintOf(err), "ls -ld "+dir+"/shut") {
+			t.Errorf("%v, %q", err, bootstrap.HintOf(err))
+		}
+	}
+}
+
+func TestADirectoryThatChezmoiOpensIsOpenForAll(t *testing.T) {
+	dir, c := plantedHome(t, "d/f mine")
+	if err := os.Chmod(dir+"/d", 0o500); err != nil {
+		t.Fatal(err)
+	}
+	items := itemsFor(t, dir, Claim{Path: "d", Owner: Chezmoi, Kind: Dir, Mode: 0o755}, hm("d/f"))
+	if err := c.Refused(t.Context(), locked{&host.Real{}}, items); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.clear(t.Context(), &host.Real{}, items); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir + "/d"); err != nil || info.Mode().Perm() != 0o700 {
+		t.Error(info.Mode(), err)
+	}
+}
+
+// home-manager removes a directory that is empty for a moment, and makes it anew.
+func TestADirectoryThatIsMadeAnewIsWhatItWas(t *testing.T) {
+	dir, c := plantedHome(t, "d/f -> "+oldFiles+"d/f")
+	was := os.ModeDir | os.ModeSetgid | os.ModeSticky | 0o755
+	if err := os.Chmod(dir+"/d", was); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, hm("d/f")), Activate: func(context.Context) error {
+		return errors.Join(os.RemoveAll(dir+"/d"), os.Mkdir(dir+"/d", 0o755))
+	}})
+	if info, lerr := os.Stat(dir + "/d"); err != nil || lerr != nil || info.Mode() != was {
+		t.Error(info.Mode(), err, lerr)
 	}
 }

@@ -27,26 +27,38 @@ func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
 	return errors.Join(c.giveHeld(ctx, h, rec), c.unfoldAgain(h, rec.Unfolds), c.removeTemporary(ctx, h, rec.Runs))
 }
 
-// keepModes gives directories their modes again that differ in a way that matters:
-// home-manager removes those that are empty for a moment, and makes them anew.
-func (c Changer) keepModes(h host.Host, dirs []host.Kept, matters func(now, was fs.FileMode) bool) error {
+// keepDirs gives directories their modes and attributes again that differ in a way that
+// matters: home-manager removes those that are empty for a moment, and makes them anew.
+func (c Changer) keepDirs(ctx context.Context, h host.Host, dirs []host.Kept, matters func(now, was host.Kept) bool) error {
 	for _, was := range dirs {
-		name := c.place(was.Name).String()
-		if now, err := h.Lstat(name); err != nil || !now.IsDir() || !matters(now.Mode()&^fs.ModeDir, was.Mode) {
+		now, err := h.Look(ctx, c.place(was.Name), false)
+		if err != nil || now.Kind != host.KindDir || !matters(now, was) {
 			continue
 		}
-		if err := h.Own(name, was.UID, was.GID, was.Mode); err != nil {
+		was.MTime = now.MTime
+		if _, err := h.PutBack(ctx, was, "", c.place(was.Name), ""); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// opened: somebody may do now what nobody could. A directory that a hook has closed stays so.
-func opened(now, was fs.FileMode) bool { return now.Perm()&^was.Perm() != 0 }
+// opened: somebody may do now what nobody could, or it was made anew. A directory that a
+// hook has closed stays so.
+func opened(now, was host.Kept) bool { return now.Mode.Perm()&^was.Mode.Perm() != 0 || anew(now, was) }
 
 // changed: it is not what it was at all.
-func changed(now, was fs.FileMode) bool { return now != was }
+func changed(now, was host.Kept) bool { return now.Mode != was.Mode || anew(now, was) }
+
+// anew: it has not what a directory that is made anew has not.
+func anew(now, was host.Kept) bool {
+	for name := range was.Xattrs {
+		if _, ok := now.Xattrs[name]; !ok {
+			return true
+		}
+	}
+	return was.Mode&^now.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0
+}
 
 // takeBack makes the home what it was before the change, of which rec is the record.
 func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Undo) error {
@@ -88,5 +100,5 @@ func (c Changer) restore(ctx context.Context, h host.Host, run string) error {
 			dirs = append(dirs, e.Kept)
 		}
 	}
-	return errors.Join(err, c.keepModes(h, dirs, changed))
+	return errors.Join(err, c.keepDirs(ctx, h, dirs, changed))
 }

@@ -58,6 +58,14 @@ func (h *Host) ReadDir(name string) ([]fs.DirEntry, error) {
 	return h.real.ReadDir(name)
 }
 
+// Writable implements host.Files.
+func (h *Host) Writable(name string) error {
+	if err := h.fail("access", name); err != nil {
+		return err
+	}
+	return h.real.Writable(name)
+}
+
 // Free implements host.Files.
 func (h *Host) Free(string) (int64, error) { return h.Space, nil }
 

@@ -60,7 +60,7 @@ type Host struct {
 	OnSpawn       func(cmd host.Cmd, log string) error
 
 	t    testing.TB
-	real host.Real
+	real *host.Real
 	root string
 
 	mu       sync.Mutex
@@ -88,7 +88,7 @@ func New(t testing.TB, files map[string]string) *Host {
 	h := &Host{
 		Path:   []string{"/nix/var/nix/profiles/default/bin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
 		Owners: map[string]int{}, Space: 100 << 30, Boot: "boot-1",
-		t: t, real: host.Real{Root: root}, root: root,
+		t: t, real: &host.Real{Root: root}, root: root,
 		now:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		answers: map[string]*answer{}, memory: map[string][]byte{},
 	}
@@ -236,16 +236,16 @@ func (h *Host) LookPath(name string) (string, error) {
 }
 
 // Query implements host.Commands.
-func (h *Host) Query(ctx context.Context, c host.Cmd) (host.Result, error) {
+func (h *Host) Query(ctx context.Context, c *host.Cmd) (host.Result, error) {
 	return h.command(ctx, c, "query")
 }
 
 // Run implements host.Runner.
-func (h *Host) Run(ctx context.Context, c host.Cmd) (host.Result, error) {
+func (h *Host) Run(ctx context.Context, c *host.Cmd) (host.Result, error) {
 	return h.command(ctx, c, "run")
 }
 
-func (h *Host) command(ctx context.Context, c host.Cmd, verb string) (host.Result, error) {
+func (h *Host) command(ctx context.Context, c *host.Cmd, verb string) (host.Result, error) {
 	line := strings.Join(c.Args, " ")
 	if len(c.Args) == 0 {
 		return host.Result{Code: 127}, h.unexpected("%s of a command without arguments", verb)
@@ -270,5 +270,5 @@ func (h *Host) command(ctx context.Context, c host.Cmd, verb string) (host.Resul
 	if verb == "query" && !a.read {
 		return host.Result{Code: 127}, h.unexpected("query of a command that changes the host: %s", line)
 	}
-	return a.f(c)
+	return a.f(*c)
 }

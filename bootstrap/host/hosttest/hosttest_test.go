@@ -44,8 +44,8 @@ func TestFilesAreMadeAsTheyAreWritten(t *testing.T) {
 func TestUnscriptedCallsFailTheTest(t *testing.T) {
 	ctx := context.Background()
 	for name, call := range map[string]func(h *hosttest.Host) error{
-		"run":          func(h *hosttest.Host) error { _, err := h.Run(ctx, host.Cmd{Args: []string{"rm"}}); return err },
-		"query":        func(h *hosttest.Host) error { _, err := h.Query(ctx, host.Cmd{Args: []string{"ls"}}); return err },
+		"run":          func(h *hosttest.Host) error { _, err := h.Run(ctx, &host.Cmd{Args: []string{"rm"}}); return err },
+		"query":        func(h *hosttest.Host) error { _, err := h.Query(ctx, &host.Cmd{Args: []string{"ls"}}); return err },
 		"tip":          func(h *hosttest.Host) error { _, err := h.Tip(ctx, host.Remote{}); return err },
 		"server time":  func(h *hosttest.Host) error { _, err := h.ServerTime(ctx, ""); return err },
 		"repo":         func(h *hosttest.Host) error { _, err := h.Repo(ctx, "/r"); return err },
@@ -57,7 +57,7 @@ func TestUnscriptedCallsFailTheTest(t *testing.T) {
 		"bundle":       func(h *hosttest.Host) error { _, err := h.Bundle(ctx, "", "", nil); return err },
 		"unpack":       func(h *hosttest.Host) error { return h.Unpack(ctx, "", "", "") },
 		"extract":      func(h *hosttest.Host) error { return h.Extract(ctx, "", "", "", "") },
-		"spawn":        func(h *hosttest.Host) error { return h.Spawn(host.Cmd{Args: []string{"d"}}, "") },
+		"spawn":        func(h *hosttest.Host) error { return h.Spawn(&host.Cmd{Args: []string{"d"}}, "") },
 	} {
 		r := &record{TB: t}
 		if err := call(hosttest.New(r, nil)); err == nil || len(r.said) != 1 {
@@ -71,7 +71,7 @@ func TestUnusedAnswersFailTheTest(t *testing.T) {
 	h := hosttest.New(r, nil)
 	h.On("systemctl start", hosttest.Says(""))
 	h.On("systemctl", hosttest.Says(""))
-	if _, err := h.Run(context.Background(), host.Cmd{Args: []string{"systemctl", "start", "x"}}); err != nil {
+	if _, err := h.Run(context.Background(), &host.Cmd{Args: []string{"systemctl", "start", "x"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range r.cleanups {
@@ -94,10 +94,10 @@ func TestAViewChangesNothing(t *testing.T) {
 	if _, ok := v.(host.Writer); ok {
 		t.Error("a View can be made a Writer")
 	}
-	if _, err := v.Query(context.Background(), host.Cmd{Args: []string{"nix", "build"}}); err == nil || len(r.said) != 1 {
+	if _, err := v.Query(context.Background(), &host.Cmd{Args: []string{"nix", "build"}}); err == nil || len(r.said) != 1 {
 		t.Errorf("a query of a command that changes: error %v, test was told %q", err, r.said)
 	}
-	if res, err := v.Query(context.Background(), host.Cmd{Args: []string{"nix", "eval"}}); err != nil || string(res.Stdout) != "1" {
+	if res, err := v.Query(context.Background(), &host.Cmd{Args: []string{"nix", "eval"}}); err != nil || string(res.Stdout) != "1" {
 		t.Errorf("a query: %q, %v", res.Stdout, err)
 	}
 }

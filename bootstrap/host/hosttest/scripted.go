@@ -91,12 +91,12 @@ func (h *Host) Warn(format string, a ...any) {
 }
 
 // Spawn implements host.Runner.
-func (h *Host) Spawn(c host.Cmd, log string) error {
+func (h *Host) Spawn(c *host.Cmd, log string) error {
 	h.note("spawn %s", strings.Join(c.Args, " "))
 	if h.OnSpawn == nil {
 		return h.unexpected("spawning %q", c.Args)
 	}
-	return h.OnSpawn(c, log)
+	return h.OnSpawn(*c, log)
 }
 
 // Await implements host.Runner: it asks three times, without a pause.

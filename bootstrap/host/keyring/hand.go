@@ -50,6 +50,25 @@ func Store(ctx context.Context, u User, label string, attributes map[string]stri
 	return nil
 }
 
+// Holds reports whether the keyring has what Store stores. It does not look at the value if
+// that is "", or KeePassXC's: that may ask somebody each time, and takes no other one anyway.
+func Holds(ctx context.Context, u User, attributes map[string]string, value string) (bool, error) {
+	s, err := Open(ctx, u)
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	i, err := s.find(attributes)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	case err != nil, value == "", s.Provider.KeePassXC():
+		return err == nil, err
+	}
+	got, err := s.secret(i)
+	return err == nil && got.Reveal() == value, err
+}
+
 // The user's systemd, on the same bus.
 const (
 	systemd     = "org.freedesktop.systemd1"

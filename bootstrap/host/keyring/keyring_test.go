@@ -261,6 +261,32 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestHolds: whether it is there is seen without its value, for which somebody might be asked.
+func TestHolds(t *testing.T) {
+	want := map[string]string{"service": "api", "key": "token"}
+	for _, c := range []struct {
+		item, hangs, value string
+		holds              bool
+		wrong              error
+	}{
+		{"login/1", "", "", true, nil},
+		{"login/1", "", canary, true, nil},
+		{"login/1", "", "another", false, nil},
+		{"login/1", "GetSecret", "", true, nil},
+		{"login/locked", "", "", true, nil},
+		{"login/locked", "", canary, false, ErrLocked},
+	} {
+		u, _ := startBus(t, nil)
+		(&fake{Collections: map[string]bool{"login": false}, Items: map[string]map[string]string{c.item: want}, Hangs: c.hangs}).serve(t, u)
+		if holds, err := Holds(t.Context(), u, want, c.value); holds != c.holds || !errors.Is(err, c.wrong) {
+			t.Errorf("%+v: %t, %v", c, holds, err)
+		}
+		if holds, err := Holds(t.Context(), u, map[string]string{"service": "api", "key": "x"}, ""); holds || err != nil {
+			t.Errorf("what is not there: %t, %v", holds, err)
+		}
+	}
+}
+
 func TestNoService(t *testing.T) {
 	u, daemon := startBus(t, nil)
 	if _, err := Open(t.Context(), u); !errors.Is(err, ErrNoService) {

@@ -23,7 +23,7 @@ const testVault = "testdata/my.kdbx" // made by keepassxc-cli import of testdata
 func agent(t *testing.T) (a *Agent, dir string, handed func() []string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "movein")
-	f, err := Read(host.Real{}, testVault, "")
+	f, err := Read(&host.Real{}, testVault, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 
 // A Keeper keeps a vault open between runs, in memory that is not swapped.
 type Keeper struct {
-	host      host.Real
+	host      *host.Real
 	dir, file string
 	was       fs.FileInfo // of the vault, before it was read
 	idle      time.Duration
@@ -26,7 +26,7 @@ type Keeper struct {
 
 // NewKeeper is one of the vault that is to be read from file. Its agent will be in dir,
 // and goes when nobody has asked for idle.
-func NewKeeper(r host.Real, dir, file string, idle time.Duration) (*Keeper, error) {
+func NewKeeper(r *host.Real, dir, file string, idle time.Duration) (*Keeper, error) {
 	k := &Keeper{host: r, dir: dir, file: file, idle: idle}
 	var err error
 	k.was, err = k.look()

@@ -24,11 +24,11 @@ func kept(t *testing.T, idle time.Duration, starter io.Reader) (dir, file string
 	if err := errors.Join(err, os.WriteFile(file, data, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	k, err := NewKeeper(host.Real{}, dir, file, idle)
+	k, err := NewKeeper(&host.Real{}, dir, file, idle)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := Read(host.Real{}, file, "")
+	f, err := Read(&host.Real{}, file, "")
 	if err != nil {
 		t.Fatal(err)
 	}

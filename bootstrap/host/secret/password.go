@@ -59,12 +59,12 @@ type Sources struct {
 	Keyring        func(ctx context.Context) (kdbx.Secret, error)
 	Other          Giver // of a process that has what this one has not: a file, a terminal; nil: there is none
 
-	Ask     bool      // on the terminal; where there is none, by Askpass
-	Askpass string    // a program that prints what somebody types into its window; "": none
-	Asking  func()    // called before somebody is asked; may be nil
-	Host    host.Real // runs commands; its Env is theirs
-	Owners  []int     // users whose files may hold a password, beside this process's and root
-	Vault   string    // for prompts
+	Ask     bool       // on the terminal; where there is none, by Askpass
+	Askpass string     // a program that prints what somebody types into its window; "": none
+	Asking  func()     // called before somebody is asked; may be nil
+	Host    *host.Real // runs commands; its Env is theirs
+	Owners  []int      // users whose files may hold a password, beside this process's and root
+	Vault   string     // for prompts
 
 	tty string // "": /dev/tty
 }
@@ -74,7 +74,7 @@ type Sources struct {
 type Giver func(ctx context.Context, prompt string) (pw kdbx.Secret, there bool, err error)
 
 // Give is the Giver that these sources are to a process that has none of them.
-func (s Sources) Give(ctx context.Context, prompt string) (pw kdbx.Secret, there bool, err error) {
+func (s *Sources) Give(ctx context.Context, prompt string) (pw kdbx.Secret, there bool, err error) {
 	if prompt == "" {
 		return s.given(ctx)
 	}
@@ -132,7 +132,7 @@ func (s Sources) Unlock(ctx context.Context, open func(kdbx.Secret) error) error
 }
 
 // ask asks until open takes what is said.
-func (s Sources) ask(ctx context.Context, give Giver, open func(kdbx.Secret) error) error {
+func (s *Sources) ask(ctx context.Context, give Giver, open func(kdbx.Secret) error) error {
 	prompt := "Master password of " + filepath.Base(s.Vault) + " (empty: later): "
 	for n := 1; ; n++ {
 		pw, there, err := give(ctx, prompt)
@@ -150,7 +150,7 @@ func (s Sources) ask(ctx context.Context, give Giver, open func(kdbx.Secret) err
 }
 
 // given is the password from the first source that is given.
-func (s Sources) given(ctx context.Context) (pw kdbx.Secret, given bool, err error) {
+func (s *Sources) given(ctx context.Context) (pw kdbx.Secret, given bool, err error) {
 	var from string
 	switch file := filepath.Join(s.CredentialsDir, credential); {
 	case s.FD != "":
@@ -179,7 +179,7 @@ func there(name string) bool {
 	return err == nil
 }
 
-func (s Sources) fromFD(ctx context.Context) (kdbx.Secret, error) {
+func (s *Sources) fromFD(ctx context.Context) (kdbx.Secret, error) {
 	n, err := strconv.Atoi(s.FD)
 	if err != nil || n < 0 || n == 1 || n == 2 {
 		return kdbx.Secret{}, errors.New("it is no number of a file that is open for reading")
@@ -205,7 +205,7 @@ func (s Sources) fromFD(ctx context.Context) (kdbx.Secret, error) {
 
 // fromFile reads the password from a file, through links: /dev/stdin and what a shell's
 // <(…) makes are links. mine: a regular file must be for its owner alone.
-func (s Sources) fromFile(name string, mine bool) (kdbx.Secret, error) {
+func (s *Sources) fromFile(name string, mine bool) (kdbx.Secret, error) {
 	f := os.Stdin
 	if name != "-" {
 		var err error
@@ -292,7 +292,7 @@ func password(line []byte) (kdbx.Secret, error) {
 	return kdbx.NewSecret(string(line)), nil
 }
 
-func (s Sources) fromCommand(ctx context.Context) (kdbx.Secret, error) {
+func (s *Sources) fromCommand(ctx context.Context) (kdbx.Secret, error) {
 	args, err := Split(s.Command)
 	if err != nil {
 		return kdbx.Secret{}, err
@@ -301,10 +301,10 @@ func (s Sources) fromCommand(ctx context.Context) (kdbx.Secret, error) {
 }
 
 // output is the first line that a command writes.
-func (s Sources) output(ctx context.Context, wait time.Duration, args []string) (kdbx.Secret, error) {
+func (s *Sources) output(ctx context.Context, wait time.Duration, args []string) (kdbx.Secret, error) {
 	within, done := context.WithTimeoutCause(ctx, wait, fmt.Errorf("nothing came within %s", wait))
 	defer done()
-	res, err := s.Host.Run(within, host.Cmd{Args: args, TTY: s.Ask}) // it may ask on the terminal
+	res, err := s.Host.Run(within, &host.Cmd{Args: args, TTY: s.Ask}) // it may ask on the terminal
 	defer clear(res.Stdout)
 	if err != nil {
 		return kdbx.Secret{}, err
@@ -319,7 +319,7 @@ func (s Sources) output(ctx context.Context, wait time.Duration, args []string) 
 type asker func(ctx context.Context, prompt string) (kdbx.Secret, error)
 
 // asker is the way to ask somebody; nil: there is nobody.
-func (s Sources) asker() asker {
+func (s *Sources) asker() asker {
 	if !s.Ask {
 		return nil
 	}

@@ -66,7 +66,7 @@ func piped(t *testing.T, content string, end bool) string {
 }
 
 // plain is a host whose commands have the usual programs.
-var plain = host.Real{Env: []string{"PATH=/usr/bin:/bin"}}
+var plain = &host.Real{Env: []string{"PATH=/usr/bin:/bin"}}
 
 func TestFirstLine(t *testing.T) {
 	for _, c := range []struct{ content, want, wrong string }{

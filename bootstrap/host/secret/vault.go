@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -43,8 +44,8 @@ const (
 
 // Place says where the vault is.
 type Place struct {
-	Given  string // a file, a directory, an https URL; "": it is looked for
-	SHA256 string // of what the URL brings, in hex; "": somebody is asked
+	Given  string // a file, a directory, an https URL, an address on an ssh server; "": it is looked for
+	SHA256 string // of what the URL brings, in hex; "": of an https URL, somebody is asked
 	Home   string
 	User   string
 	WSL    bool   // look on the Windows drives too
@@ -54,8 +55,9 @@ type Place struct {
 	Ask    bool                          // somebody may be asked, on the terminal
 	Asking func()                        // called before; may be nil
 	Warn   func(format string, a ...any) // may be nil
-	Host   host.Real
+	Host   *host.Real
 	Fetch  *host.Fetch // nil: the usual
+	SSH    *host.Logins
 
 	tty string
 }
@@ -71,13 +73,13 @@ type Found struct {
 // the only one in the places where people have it, or that which somebody chooses.
 // Errors: ErrNoVault, *SeveralError, *UnconfirmedError, ErrLater; *host.UnreachableError
 // and *host.DigestError of a URL.
-func (p Place) Find(ctx context.Context) (Found, error) {
+func (p *Place) Find(ctx context.Context) (Found, error) {
 	last := p.remembered()
 	switch {
-	case strings.HasPrefix(p.Given, "https://"):
+	case strings.HasPrefix(p.Given, "https://"), host.IsSSH(p.Given):
 		return p.download(ctx, last)
 	case strings.Contains(p.Given, "://"):
-		return Found{}, fmt.Errorf("%w at %s: a vault is a file or at an address that begins with https://", ErrNoVault, p.Given)
+		return Found{}, fmt.Errorf("%w at %s: a vault is a file or at an address that begins with https:// or ssh://", ErrNoVault, p.Given)
 	case p.Given != "":
 		return p.given(ctx)
 	case last.File != "" && p.isVault(last.File):
@@ -95,7 +97,7 @@ func (p Place) Find(ctx context.Context) (Found, error) {
 }
 
 // given is the vault that the user has named.
-func (p Place) given(ctx context.Context) (Found, error) {
+func (p *Place) given(ctx context.Context) (Found, error) {
 	name := p.Given
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
 		name = filepath.Join(p.Home, rest)
@@ -116,7 +118,7 @@ func (p Place) given(ctx context.Context) (Found, error) {
 }
 
 // usual are the directories where people have their vault.
-func (p Place) usual() []string {
+func (p *Place) usual() []string {
 	dirs := []string{filepath.Join(p.Home, "MyVault")}
 	below := func(parent string, subs ...string) {
 		entries, err := p.Host.ReadDir(parent)
@@ -139,7 +141,7 @@ func (p Place) usual() []string {
 }
 
 // isVault reports whether there is a file that is not empty.
-func (p Place) isVault(name string) bool {
+func (p *Place) isVault(name string) bool {
 	head, err := p.Host.ReadHead(name, 1)
 	return err == nil && len(head) == 1
 }
@@ -149,7 +151,7 @@ func (p Place) isVault(name string) bool {
 var conflict = regexp.MustCompile(`\.sync-conflict-\d{8}-\d{6}(-[A-Z0-9]+)?|(?i) ?\([^()]*conflicted copy[^()]*\)`)
 
 // look lists the vaults in dirs, each file once, and the copies that conflicts have left.
-func (p Place) look(dirs []string) (names, copies []string) {
+func (p *Place) look(dirs []string) (names, copies []string) {
 	seen := map[string]bool{}
 	for _, dir := range dirs {
 		entries, err := p.Host.ReadDir(dir)
@@ -174,14 +176,14 @@ func (p Place) look(dirs []string) (names, copies []string) {
 }
 
 // warnOfCopies warns of what conflicts have left of one vault.
-func (p Place) warnOfCopies(vault string) {
+func (p *Place) warnOfCopies(vault string) {
 	_, copies := p.look([]string{filepath.Dir(vault)})
 	p.warn(slices.DeleteFunc(copies, func(name string) bool {
 		return conflict.ReplaceAllString(filepath.Base(name), "") != filepath.Base(vault)
 	}))
 }
 
-func (p Place) warn(copies []string) {
+func (p *Place) warn(copies []string) {
 	for _, name := range copies {
 		if p.Warn != nil {
 			p.Warn("%s was left by two changes of the vault at the same time, and may have entries that the vault has not: merge it in KeePassXC, then remove it", name)
@@ -190,7 +192,7 @@ func (p Place) warn(copies []string) {
 }
 
 // choose is the only one of names, or the one that somebody chooses.
-func (p Place) choose(ctx context.Context, names []string) (Found, error) {
+func (p *Place) choose(ctx context.Context, names []string) (Found, error) {
 	if len(names) == 1 {
 		return Found{File: names[0]}, nil
 	}
@@ -227,15 +229,14 @@ func (p Place) choose(ctx context.Context, names []string) (Found, error) {
 }
 
 // download is the vault at a URL: the one that was downloaded before, or what the server sends,
-// if that has the given digest or somebody says that its digest is right. It is kept
-// under its digest, so that none replaces another.
-func (p Place) download(ctx context.Context, last Found) (Found, error) {
-	from, err := url.Parse(p.Given)
-	if err != nil || from.Host == "" {
+// if that has the given digest, or somebody says that its digest is right, or the server is
+// one that is known by its ssh key. It is kept under its digest, so that none replaces another.
+func (p *Place) download(ctx context.Context, last Found) (Found, error) {
+	overSSH := host.IsSSH(p.Given)
+	if at, err := url.Parse(p.Given); !overSSH && (err != nil || at.Host == "") {
 		return Found{}, fmt.Errorf("%w: that is no address", ErrNoVault)
 	}
-	from.User = nil
-	f := Found{URL: from.String(), SHA256: strings.ToLower(p.SHA256)}
+	f := Found{URL: host.BareURL(p.Given), SHA256: strings.ToLower(p.SHA256)}
 	if f.SHA256 == "" && last.URL == f.URL {
 		f.SHA256 = last.SHA256
 	}
@@ -245,11 +246,11 @@ func (p Place) download(ctx context.Context, last Found) (Found, error) {
 			return f, nil
 		}
 	}
-	fetch := p.Fetch
-	if fetch == nil {
-		fetch = new(host.Fetch)
+	read := p.SSH.ReadSSH
+	if !overSSH {
+		read = cmp.Or(p.Fetch, new(host.Fetch)).Read
 	}
-	data, err := fetch.Read(ctx, p.Given, mostVault)
+	data, err := read(ctx, p.Given, mostVault)
 	if err != nil {
 		return Found{}, err
 	}
@@ -258,6 +259,9 @@ func (p Place) download(ctx context.Context, last Found) (Found, error) {
 		return Found{}, &host.DigestError{Name: f.URL, Want: f.SHA256, Got: got}
 	case got != f.SHA256:
 		f.SHA256 = got
+		if overSSH {
+			break
+		}
 		if err := p.confirm(ctx, f); err != nil {
 			return Found{}, err
 		}
@@ -269,7 +273,7 @@ func (p Place) download(ctx context.Context, last Found) (Found, error) {
 	return f, nil
 }
 
-func (p Place) stored(sha256 string) string { return filepath.Join(p.Store, sha256+".kdbx") }
+func (p *Place) stored(sha256 string) string { return filepath.Join(p.Store, sha256+".kdbx") }
 
 func digest(data []byte) string {
 	sum := sha256.Sum256(data)
@@ -277,7 +281,7 @@ func digest(data []byte) string {
 }
 
 // confirm asks whether a digest is the right one.
-func (p Place) confirm(ctx context.Context, f Found) error {
+func (p *Place) confirm(ctx context.Context, f Found) error {
 	if !p.Ask {
 		return &UnconfirmedError{f.URL, f.SHA256}
 	}
@@ -295,7 +299,7 @@ func (p Place) confirm(ctx context.Context, f Found) error {
 }
 
 // remembered is the vault that was opened here before.
-func (p Place) remembered() (f Found) {
+func (p *Place) remembered() (f Found) {
 	data, err := p.Host.ReadHead(p.Memory, 64<<10)
 	if err != nil || json.Unmarshal(data, &f) != nil {
 		return Found{}
@@ -304,7 +308,7 @@ func (p Place) remembered() (f Found) {
 }
 
 // Remember remembers a vault that could be opened.
-func (p Place) Remember(f Found) error {
+func (p *Place) Remember(f Found) error {
 	if p.Memory == "" || p.remembered() == f {
 		return nil
 	}
@@ -325,7 +329,7 @@ type Files struct {
 }
 
 // Read reads a vault, and its key file unless that is "". Nothing is ever written to either.
-func Read(r host.Real, vault, keyFile string) (f Files, err error) {
+func Read(r *host.Real, vault, keyFile string) (f Files, err error) {
 	f.name = vault
 	if f.vault, err = readMost(r, vault, mostVault); err != nil {
 		return f, fmt.Errorf("reading the vault: %w", err)
@@ -338,7 +342,7 @@ func Read(r host.Real, vault, keyFile string) (f Files, err error) {
 	return f, nil
 }
 
-func readMost(r host.Real, name string, most int) ([]byte, error) {
+func readMost(r *host.Real, name string, most int) ([]byte, error) {
 	data, err := r.ReadHead(name, most+1)
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func place(t *testing.T, files ...string) (p Place, warnings *[]string) {
 		}
 	}
 	return Place{Home: "/home/mitsio", User: "mitsio", Memory: "/home/mitsio/.local/state/movein/vault", Store: "/home/mitsio/.local/share/movein/vaults",
-		Host: host.Real{Root: root}, Warn: func(f string, a ...any) { *warnings = append(*warnings, fmt.Sprintf(f, a...)) }}, warnings
+		Host: &host.Real{Root: root}, Warn: func(f string, a ...any) { *warnings = append(*warnings, fmt.Sprintf(f, a...)) }}, warnings
 }
 
 func TestFind(t *testing.T) {
@@ -268,7 +268,7 @@ func TestOpen(t *testing.T) {
 		if c.key != "" {
 			key = dir + c.key
 		}
-		f, err := Read(host.Real{}, dir+c.vault, key)
+		f, err := Read(&host.Real{}, dir+c.vault, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +278,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	for _, names := range [][2]string{{dir + "no.kdbx", ""}, {dir + "cli4.kdbx", dir + "no.key"}, {dir, ""}, {dir + "cli4.kdbx", "/dev/null"}} {
-		if _, err := Read(host.Real{}, names[0], names[1]); err == nil {
+		if _, err := Read(&host.Real{}, names[0], names[1]); err == nil {
 			t.Errorf("%q can be read", names)
 		}
 	}

@@ -44,6 +44,31 @@ home() { "$LAB/lib/snap" tree "$(home_of "$1")" .cache .local .config/home-manag
 moved() { "$LAB/lib/snap" diff <(untimed "$1") <(untimed "$2"); }
 untimed() { awk -F'\t' -v OFS='\t' '$2 ~ /[dl]/ { $6 = 0 } { print }' "$1"; }
 
+# covers PLAN CHANGED: each path of the plan changed as it says, and what changed beside them is
+# a directory that was made on the way or is empty now, or was below what was replaced.
+covers() {
+	awk -F'\t' '
+		FNR == NR { plan[$4] = $1; next }
+		{ changed[$1] = $2 }
+		END {
+			for (p in plan) {
+				how = !(p in changed) ? "same" : changed[p] ~ /^new / ? "create" : changed[p] ~ /^gone / ? "delete" : "replace"
+				if (how != (plan[p] == "update" ? "replace" : plan[p])) { print "planned: " plan[p] " " p "; but it is: " changed[p]; bad = 1 }
+			}
+			for (c in changed) {
+				if (c in plan) continue
+				why = changed[c] ~ /^twin [^,]*$/ ? "another name of it" : ""
+				for (p in plan) {
+					if (changed[c] == "new d" && index(p, c "/") == 1) why = "made on the way"
+					if (changed[c] == "gone d" && plan[p] == "delete" && index(p, c "/") == 1) why = "empty now"
+					if (changed[c] ~ /^gone / && plan[p] ~ /replace|delete/ && index(c, p "/") == 1) why = "went with it"
+				}
+				if (why == "") { print "not planned: " c ": " changed[c]; bad = 1 }
+			}
+			exit bad
+		}' "$1" "$2" >&2
+}
+
 # identical WHAT BEFORE NAME: home NAME is what it was in all that can be seen of it.
 identical() {
 	home "$3" >"$WORK/now"

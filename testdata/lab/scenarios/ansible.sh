@@ -60,7 +60,8 @@ for ((i = 0; i < SIZE; i++)); do
 	2) vars+=" movein_release=$WORK/standin movein_configuration=password movein_password=$VAULT" ;;
 	esac
 	member "h$i" "$kind" "$vars"
-	[[ $kind != wsl ]] || as_root "h$i" 'rm -rf /usr/bin/python3* /usr/lib/python3*'
+	# WSL as it was before it had systemd, and no Python.
+	[[ $kind != wsl ]] || as_root "h$i" 'rm -rf /usr/bin/python3* /usr/lib/python3*; printf "\n[boot]\nsystemd=false\n" >>/etc/wsl.conf'
 done
 # Of the last one sudo wants a password.
 last=h$((SIZE - 1))

@@ -7,25 +7,47 @@ KILLS=${1:-${KILLS:-100}} CUTS=${2:-${CUTS:-10}} JOBS=${JOBS:-2}
 RANDOM=${SEED:=$RANDOM}
 echo "seed $SEED"
 
-# Conditions for perl, in the order in which they come true while a run changes the home.
+# Conditions for perl, in the order in which they come true while a run changes the home:
+# each write of the journal and of the change's record, and what is done between two of them.
+FORTH=(journal-applying backup-begun backup-sealed record-written something-taken-away unfolded chezmoi-began chezmoi-ended
+	held-begun held-sealed held-recorded held-away activating profile-set current-home first-link held-linked held-back
+	outcome-written record-gone journal-changed)
+# And while one that goes wrong takes it back.
+BACK=(going-back given-back profile-gone way-gone journal-failed)
 declare -A BOUNDARY=(
+	[journal-applying]='step("applying")'
 	[backup-begun]='glob "$s/backups/.new-*"'
 	[backup-sealed]='glob "$s/backups/2*"'
-	[record-written]='-e "$s/change.json"'
+	[record-written]='$seen'
 	[something-taken-away]='!-e ".config/folded/deep/other" || !-l ".config/folded"'
 	[unfolded]='-d ".config/folded" && !-l ".config/folded"'
 	[chezmoi-began]='-f ".config/host"'
 	[chezmoi-ended]='(readlink(".to-link") // "") eq "/etc/hostname"'
-	[activating]='text("$s/change.json") =~ /activating/'
+	[held-begun]='$seen && glob "$s/backups/.new-*"'
+	[held-sealed]='$seen && 1 < (() = glob "$s/backups/2*")'
+	[held-recorded]='text("$s/change.json") =~ /"held"/'
+	[held-away]='text("$s/change.json") =~ /"held"/ && !-e ".config/both" && !-l ".config/both"'
+	[activating]='text("$s/change.json") =~ /"activating"/'
 	[profile-set]='-l ".local/state/nix/profiles/home-manager"'
 	[current-home]='-l ".local/state/home-manager/gcroots/current-home"'
 	[first-link]='-l ".config/plain" || -l ".big" || -l ".config/equal" || -l ".config/fifo"'
+	[held-linked]='-l ".config/both"'
+	[held-back]='text("$s/change.json") =~ /"activating"/ && ($linked ||= -l ".config/both") && -f ".config/both" && !-l ".config/both"'
+	[outcome-written]='glob "$s/backups/2*/outcome.json"'
 	[record-gone]='$seen && !-e "$s/change.json"'
+	[journal-changed]='$seen && step("changed")'
+	[going-back]='text("$s/change.json") =~ /"back"/'
+	[given-back]='text("$s/change.json") =~ /"back"/ && -l ".config/folded"'
+	[profile-gone]='text("$s/change.json") =~ /"back"/ && !-l ".local/state/nix/profiles/home-manager"'
+	[way-gone]='$seen && !-e "$s/change.json"'
+	[journal-failed]='step("failed")'
 )
-WATCH='perl -e '\''
-	use strict; chdir; my ($s, $seen, $pid) = (".local/state/movein", 0, shift);
+# KILL, for the shell of the host: kill WHOM as soon as CONDITION is true while $pid runs.
+KILL='perl -e '\''
+	use strict; chdir; my ($s, $seen, $linked, $pid, $whom) = (".local/state/movein", 0, 0, @ARGV);
 	sub text { open my $f, "<", shift or return ""; local $/; <$f> // "" }
-	while (kill 0, $pid) { $seen ||= -e "$s/change.json"; last if CONDITION }
+	sub step { text("$s/journal.json") =~ /"home-activate": \{\s*"status": "$_[0]"/ }
+	while (kill 0, $pid) { $seen ||= -e "$s/change.json"; if (CONDITION) { kill KILL => $whom; last } }
 '\'' $pid'
 
 # undo: the home is again as it was before the first try, on disk too.
@@ -36,7 +58,8 @@ worker() {
 	local i=0 line
 	SCENARIO=$SCENARIO-$1
 	host w debian
-	on w "REAL=100000; $PLANT truncate -s 150000 .big" # and nothing of root's, which a user could not give back
+	on w "REAL=100000; $PLANT truncate -s 150000 .big
+		echo mine >.config/both; mkdir .config/movein; printf '[ownership]\n\".config/both\" = \"chezmoi\"\n' >.config/movein/movein.toml" # and nothing of root's, which a user could not give back
 	exits 0 on w "$APPLY --only home-build,chezmoi-fetch --json"
 	as_root w 'cp -a /home/mitsio /var/saved && sync'
 	home w >"$WORK/old.$1"
@@ -53,17 +76,19 @@ worker() {
 	done <"$WORK/tries"
 }
 
-# try WORKER MS HOW WHAT NEXT: one try. HOW: "boundary NAME", "kill PERMILLE", "cut PERMILLE".
+# try WORKER MS HOW WHAT NEXT: one try. HOW: "boundary NAME", "back NAME" of a run that goes
+# wrong, "kill PERMILLE", "cut PERMILLE". NEXT: the next run "works" or "fails".
 try() {
 	local n=$1 how=$3 what=$4 next=$5 ms first whom='-$pid'
 	undo
 	CODE=0
 	ms=0
-	[[ $how == boundary ]] || ms=$(($2 * what / 1000))
+	[[ $what == *[a-z]* ]] || ms=$(($2 * what / 1000))
 	((RANDOM % 2)) || whom='$pid' # its children live on for a moment
 	case $how in
-	boundary)
-		on w "cd; setsid /run/lab/movein apply --json >/var/tmp/first 2>&1 & pid=\$!; ${WATCH/CONDITION/${BOUNDARY[$what]}}; kill -KILL -- $whom; wait \$pid" >/dev/null 2>&1 || CODE=$?
+	boundary | back)
+		[[ $how != back ]] || on w 'touch /tmp/fail'
+		on w "cd; setsid /run/lab/movein apply --json >/var/tmp/first 2>&1 & pid=\$!; ${KILL/CONDITION/"${BOUNDARY[$what]}"} $whom; wait \$pid; code=\$?; rm -f /tmp/fail; exit \$code" >/dev/null 2>&1 || CODE=$?
 		;;
 	kill)
 		on w "cd; setsid /run/lab/movein apply --json >/var/tmp/first 2>&1 & pid=\$!; sleep $((ms / 1000)).$(printf %03d $((ms % 1000))); kill -KILL -- $whom; wait \$pid" >/dev/null 2>&1 || CODE=$?
@@ -73,7 +98,7 @@ try() {
 		((CODE != 137)) || boot w
 		;;
 	esac
-	((CODE == 0)) || echo "$how" >>"$WORK/hits"
+	((CODE != 137)) || echo "$how" >>"$WORK/hits"
 	AFTER='wholly new'
 	if [[ $next == fails ]]; then
 		local status=0
@@ -110,17 +135,19 @@ same() {
 }
 
 claims
+hm .config/both
+cz dot_config/both
 echo '[ ! -e /tmp/fail ] || { echo "told to fail" >&2; exit 3; }' >>"$WORK/flake/activation/hook"
 publish
 nexts=(works fails)
 i=0
-for name in backup-begun backup-sealed record-written something-taken-away unfolded chezmoi-began chezmoi-ended activating profile-set current-home first-link record-gone; do
+for name in "${FORTH[@]/#/boundary }" "${BACK[@]/#/back }"; do
 	# Each both ways; a few for who has little time.
 	if ((KILLS >= 20)); then
-		echo "boundary $name works"
-		echo "boundary $name fails"
+		echo "$name works"
+		echo "$name fails"
 	else
-		echo "boundary $name ${nexts[$((++i % 2))]}"
+		echo "$name ${nexts[$((++i % 2))]}"
 	fi
 done >"$WORK/tries"
 for ((i = 0; i < KILLS + CUTS; i++)); do

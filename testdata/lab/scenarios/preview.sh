@@ -4,27 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 . "$LAB/lib/home.sh"
 
-# covers PLAN CHANGED: each path of the plan changed, and what changed beside them is a
-# directory that was made on the way, or was below what was replaced.
-covers() {
-	awk -F'\t' '
-		FNR == NR { plan[$4] = $1; next }
-		{ changed[$1] = $2 }
-		END {
-			for (p in plan) if (!(p in changed)) { print "not changed: " p; bad = 1 }
-			for (c in changed) {
-				if (c in plan) continue
-				why = changed[c] ~ /^twin / ? "another name of it" : ""
-				for (p in plan) {
-					if (changed[c] == "new d" && index(p, c "/") == 1) why = "made on the way"
-					if (plan[p] ~ /replace|delete/ && index(c, p "/") == 1) why = "went with it"
-				}
-				if (why == "") { print "not planned: " c ": " changed[c]; bad = 1 }
-			}
-			exit bad
-		}' "$1" "$2" >&2
-}
-
 # named TEXT: the plan in $OUT is that of the lines in TEXT, and plan changed nothing.
 named() {
 	printf '%s\n' "$OUT" | "$LAB/lib/snap" plan | sort >"$WORK/plan"
