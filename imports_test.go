@@ -15,20 +15,21 @@ import (
 // (modules; in tests any package may import more). See ARCHITECTURE.md.
 var may = map[string]struct{ ours, others []string }{
 	"":                           {ours: []string{"bootstrap/cli"}},
-	"bootstrap/cli":              {ours: []string{"bootstrap", "bootstrap/host", "bootstrap/host/kdbx", "bootstrap/host/keyring", "bootstrap/host/minisign", "bootstrap/host/secret", "bootstrap/report", "distro", "embed", "steps", "steps/audit", "steps/home"}, others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/pelletier/go-toml/v2"}},
-	"steps":                      {ours: []string{"bootstrap", "bootstrap/host", "distro", "embed", "steps/home"}, others: []string{"github.com/pelletier/go-toml/v2"}},
+	"bootstrap/cli":              {ours: []string{"bootstrap", "bootstrap/host", "bootstrap/host/bundle", "bootstrap/host/kdbx", "bootstrap/host/keyring", "bootstrap/host/minisign", "bootstrap/host/secret", "bootstrap/report", "distro", "embed", "steps", "steps/audit", "steps/home"}, others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/pelletier/go-toml/v2"}},
+	"steps":                      {ours: []string{"bootstrap", "bootstrap/host", "bootstrap/host/bundle", "distro", "embed", "steps/home"}, others: []string{"github.com/pelletier/go-toml/v2"}},
 	"steps/audit":                {ours: []string{"bootstrap", "bootstrap/host", "embed", "steps/audit/nixlang"}},
 	"steps/audit/nixlang":        {},
 	"steps/home":                 {ours: []string{"bootstrap", "bootstrap/host"}, others: []string{"github.com/rogpeppe/go-internal/diff"}},
 	"bootstrap/report":           {ours: []string{"bootstrap"}, others: []string{"github.com/sirupsen/logrus", "github.com/schollz/progressbar/v3"}},
 	"bootstrap":                  {ours: []string{"bootstrap/host"}},
-	"bootstrap/host/hosttest":    {ours: []string{"bootstrap/host"}},
+	"bootstrap/host/hosttest":    {ours: []string{"bootstrap/host", "bootstrap/host/bundle"}},
+	"bootstrap/host/bundle":      {ours: []string{"bootstrap/host/minisign"}},
 	"bootstrap/host/keyring":     {ours: []string{"bootstrap/host/kdbx"}, others: []string{"github.com/godbus/dbus/v5", "github.com/zalando/go-keyring", "golang.org/x/sys"}},
 	"bootstrap/host/secret":      {ours: []string{"bootstrap/host", "bootstrap/host/kdbx"}, others: []string{"golang.org/x/sys", "golang.org/x/term"}},
 	"bootstrap/host/minisign":    {others: []string{"golang.org/x/crypto/blake2b"}},
 	"bootstrap/host/kdbx":        {ours: []string{"bootstrap/host/kdbx/argon2"}, others: []string{"golang.org/x/crypto"}},
 	"bootstrap/host/kdbx/argon2": {others: []string{"golang.org/x/crypto/blake2b", "golang.org/x/sys"}},
-	"bootstrap/host": {others: []string{"github.com/cavaliergopher/grab/v3", "github.com/go-git/go-git/v5", "github.com/go-git/go-billy/v5",
+	"bootstrap/host": {ours: []string{"bootstrap/host/bundle"}, others: []string{"github.com/cavaliergopher/grab/v3", "github.com/go-git/go-git/v5", "github.com/go-git/go-billy/v5",
 		"github.com/mikelolasagasti/xz", "golang.org/x/crypto/ssh", "golang.org/x/sys", "golang.org/x/term"}},
 	"distro": {},
 	"embed":  {},
@@ -55,6 +56,7 @@ var pure = map[string][]string{
 	"embed":                   {"os", "net", "syscall"},
 	"bootstrap/host/kdbx":     {"os", "net", "syscall"},
 	"bootstrap/host/minisign": {"os", "net", "syscall"},
+	"bootstrap/host/bundle":   {"os", "net", "syscall"},
 }
 
 type pkg struct {

@@ -1,15 +1,15 @@
 package bootstrap
 
 import (
-	"cmp"
 	"slices"
+	"sort"
 )
 
 // Nearest returns names, those first that are most like name.
 func Nearest(name string, names []string) []string {
-	return slices.SortedStableFunc(slices.Values(names), func(a, b string) int {
-		return cmp.Compare(distance(a, name), distance(b, name))
-	})
+	near := slices.Clone(names)
+	sort.SliceStable(near, func(i, j int) bool { return distance(near[i], name) < distance(near[j], name) })
+	return near
 }
 
 // Meant returns the one of names that name may be a slip of, "" if it is like none.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -110,14 +109,14 @@ func (z chezmoi) query(ctx context.Context, v host.View, cmd *host.Cmd) ([]byte,
 		err = bootstrap.Hint(fmt.Errorf("no answer within %s: %w", most, err), "see what it waits for: chezmoi --source %s diff", z.source)
 	}
 	if z.c.Shims != "" {
-		res.Stdout = passwordPrompt.ReplaceAll(res.Stdout, nil)
+		res.Stdout = passwordPrompt().ReplaceAll(res.Stdout, nil)
 	}
 	return res.Stdout, err
 }
 
 // passwordPrompt is what chezmoi writes to standard output, before all else, when a template
 // asks for an entry of a vault, whoever gives it the password.
-var passwordPrompt = regexp.MustCompile(`\AEnter password to unlock [^\n\x00]*?\.[kK][dD][bB][xX]: `)
+var passwordPrompt = pattern(`\AEnter password to unlock [^\n\x00]*?\.[kK][dD][bB][xX]: `)
 
 // state is the state database, unless the user's config names another.
 func (z chezmoi) state() string {

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -123,17 +122,22 @@ func (z chezmoi) remember(v host.View, key string, l *chezmoiLook) (why string) 
 // unchanged reports whether all is as it was when remember was told, with the same
 // key, that there is nothing to do. It asks no program.
 func (z chezmoi) unchanged(v host.View, key string) bool {
+	same, err := once(v, "unchanged "+z.bin+" "+key, func() (bool, error) { return z.lookForChanges(v, key), nil })
+	return same && err == nil
+}
+
+func (z chezmoi) lookForChanges(v host.View, key string) (none bool) {
 	head, list, ok := bytes.Cut(v.Recall("chezmoi"), []byte("\n"))
 	f := strings.Fields(string(head))
 	if !ok || z.bin == "" || len(f) != 4 || f[0] != chezmoiCacheSchema || f[1] != stampKey(key) {
 		return false
 	}
-	var there string
-	var both sync.WaitGroup
-	both.Go(func() { there, _ = stampHome(v, z.c.Home, strings.Split(string(list), "\x00")) })
+	there, _ := stampHome(v, z.c.Home, strings.Split(string(list), "\x00"))
+	if there != f[3] {
+		return false
+	}
 	inputs, _, _, why := z.stampInputs(v)
-	both.Wait()
-	return why == "" && inputs == f[2] && there == f[3]
+	return why == "" && inputs == f[2]
 }
 
 func stampKey(key string) string { return digest([]byte(key))[:16] }
@@ -185,11 +189,15 @@ func namesState(config string) bool {
 // directory only mode and owner.
 func stampHome(v host.View, dir string, watch []string) (string, time.Time) {
 	st := stamping{v: v, sum: sha256.New()}
-	for _, w := range watch {
-		if w != "" {
-			st.entry(dir+"/"+w[1:], w[0] == 'f')
-		}
+	names := make([]string, len(watch))
+	for i, w := range watch {
+		names[i] = w[min(1, len(w)):]
 	}
+	v.Lstats(dir, names, func(i int, info fs.FileInfo) {
+		if w := watch[i]; w != "" {
+			st.add(dir, names[i], info, w[0] == 'f')
+		}
+	})
 	return hex.EncodeToString(st.sum.Sum(nil)), st.newest
 }
 
@@ -208,12 +216,16 @@ func (s *stamping) file(name string) { s.entry(name, true) }
 // entry adds what is at name; whole: with times, size and inode also of a directory.
 func (s *stamping) entry(name string, whole bool) {
 	info, err := s.v.Lstat(name)
-	s.add(name, info, err, whole)
+	if err != nil {
+		info = nil
+	}
+	s.add(filepath.Dir(name), filepath.Base(name), info, whole)
 }
 
-func (s *stamping) add(name string, info fs.FileInfo, err error, whole bool) {
-	s.buf = append(append(s.buf[:0], name...), 0)
-	if err != nil {
+// add adds what is known of name in dir; nil: nothing is there.
+func (s *stamping) add(dir, name string, info fs.FileInfo, whole bool) {
+	s.buf = append(append(append(append(s.buf[:0], dir...), '/'), name...), 0)
+	if info == nil {
 		s.sum.Write(append(s.buf, '-'))
 		return
 	}
@@ -237,7 +249,7 @@ func (s *stamping) add(name string, info fs.FileInfo, err error, whole bool) {
 
 // walk adds all files below dir, but for git's own.
 func (s *stamping) walk(dir string) {
-	entries, err := s.v.ReadDir(dir)
+	entries, err := s.v.List(dir)
 	if err != nil {
 		s.why = "the source cannot be read"
 		return
@@ -247,12 +259,12 @@ func (s *stamping) walk(dir string) {
 		switch {
 		case e.Name() == ".git":
 		case e.IsDir():
-			s.entry(name, false)
+			s.add(dir, e.Name(), e, false)
 			s.walk(name)
-		case !e.Type().IsRegular():
+		case !e.Mode().IsRegular():
 			s.why = name + " is no file"
 		default:
-			s.file(name)
+			s.add(dir, e.Name(), e, true)
 			s.files = append(s.files, name)
 		}
 	}

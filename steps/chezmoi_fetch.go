@@ -64,7 +64,7 @@ func (s chezmoiFetch) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 		return fmt.Errorf("making the cache: %w", err)
 	}
 	archive := r.file(s.c) + ".tar.gz"
-	if err = h.Fetch(ctx, r.url, r.sha256, archive); err == nil {
+	if err = s.c.fetch(ctx, h, r.url, r.sha256, archive); err == nil {
 		err = h.Extract(ctx, archive, r.sha256, "chezmoi", r.file(s.c))
 	}
 	if _, ok := errors.AsType[*host.UnreachableError](err); ok {

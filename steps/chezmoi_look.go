@@ -221,7 +221,7 @@ func (z chezmoi) claim(v host.View, l *chezmoiLook, files map[string]wantedFile,
 	for _, s := range l.Skipped {
 		skipped[s.Path] = true
 	}
-	for _, name := range slices.SortedFunc(maps.Keys(l.targets), strings.Compare) {
+	for _, name := range slices.Sorted(maps.Keys(l.targets)) {
 		s := l.targets[name]
 		f, ok := files[name]
 		if s.script {

@@ -154,23 +154,23 @@ func TestChezmoisExactDirectoriesAreClaimedSo(t *testing.T) {
 }
 
 func TestChezmoiIsAskedWhenWhatALinkLeadsToIsEdited(t *testing.T) {
-	d := newRealDots(t, files{"dot_a": "1"})
-	kept := d.home("kept/config.toml")
-	d.put(kept, "progress = false\n")
-	d.put(d.home("kept/other.toml"), "progress = false\n")
-	d.put(d.z.configFile("toml"), "-> "+d.home("kept/link.toml"))
-	d.put(d.home("kept/link.toml"), "-> config.toml")
-	edit := func() error { return os.WriteFile(kept, []byte("progress = true\n"), 0o600) }
-	lead := func() error {
-		return errors.Join(os.Remove(d.home("kept/link.toml")), os.Symlink("other.toml", d.home("kept/link.toml")))
-	}
-	for i, change := range []func() error{edit, lead} { // in this order: after the second the first is of no interest
+	for what, change := range map[string]func(kept string) error{
+		"edited": func(kept string) error { return os.WriteFile(kept+"/config.toml", []byte("progress = true\n"), 0o600) },
+		"led elsewhere": func(kept string) error {
+			return errors.Join(os.Remove(kept+"/link.toml"), os.Symlink("other.toml", kept+"/link.toml"))
+		},
+	} {
+		d := newRealDots(t, files{"dot_a": "1"})
+		d.put(d.home("kept/config.toml"), "progress = false\n")
+		d.put(d.home("kept/other.toml"), "progress = false\n")
+		d.put(d.z.configFile("toml"), "-> "+d.home("kept/link.toml"))
+		d.put(d.home("kept/link.toml"), "-> config.toml")
 		d.settled()
-		if err := change(); err != nil {
+		if err := change(d.home("kept")); err != nil {
 			t.Fatal(err)
 		}
 		if d.z.unchanged(d.h, "key") {
-			t.Errorf("change %d: the config counts as unchanged", i)
+			t.Errorf("%s: the config counts as unchanged", what)
 		}
 	}
 }

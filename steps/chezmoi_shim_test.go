@@ -19,7 +19,7 @@ func TestShims(t *testing.T) {
 		"tar Enter password to unlock /x.kdbx: ":                        "tar Enter password to unlock /x.kdbx: ",
 		"tar":                                                           "tar",
 	} {
-		if got := string(passwordPrompt.ReplaceAll([]byte(said), nil)); got != want {
+		if got := string(passwordPrompt().ReplaceAll([]byte(said), nil)); got != want {
 			t.Errorf("%q: %q", said, got)
 		}
 	}

@@ -3,6 +3,8 @@ package steps
 import (
 	"path/filepath"
 	"strings"
+
+	"movein/bootstrap/host/bundle"
 )
 
 // Config is what the user wants, as the command line puts it together from
@@ -45,6 +47,8 @@ type Config struct {
 	ChezmoiSHA256  string         `json:"chezmoi_sha256"`    // of its release's .tar.gz; "": the pinned one
 	ChezmoiURL     string         `json:"chezmoi_url"`       // a mirror's base URL, or a .tar.gz's
 	Prompts        map[string]any `json:"prompts,omitempty"` // answers to what the dotfiles' config template asks, by the question's text
+
+	Bundle *bundle.File `json:"bundle,omitempty"` // where everything comes from; nil: the network
 
 	Reboot   bool              `json:"reboot,omitempty"`   // the host is restarted if a step waits for that
 	Settings map[string]string `json:"settings,omitempty"` // by name, as they were given, for the run that goes on then

@@ -1,7 +1,8 @@
 package steps
 
 import (
-	"io/fs"
+	"regexp"
+	"sync"
 	"syscall"
 
 	"movein/bootstrap/host"
@@ -31,10 +32,18 @@ func readText(v host.View, name string) string {
 
 // isLink reports whether name is a symlink, and where to.
 func isLink(v host.View, name string) (target string, ok bool) {
-	info, err := v.Lstat(name)
-	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return "", false
-	}
-	target, err = v.Readlink(name)
+	target, err := v.Readlink(name)
 	return target, err == nil
+}
+
+// pattern is a regular expression that is compiled when it is first asked for: most runs ask for none.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
+// once is what look says of key, found out once as long as nothing is changed.
+func once[T any](v host.Onlooker, key string, look func() (T, error)) (T, error) {
+	what, err := v.Once(key, func() (any, error) { return look() })
+	t, _ := what.(T)
+	return t, err
 }

@@ -62,10 +62,15 @@ func (c *Config) generationOf(v host.View, out string) (number int) {
 type leaf struct {
 	rel    string // below the home
 	target string // what the link in the home must be
+	file   bool   // that is a file, and no link itself
 }
 
 // leaves lists the generation's files.
 func (g generation) leaves(v host.View) ([]leaf, error) {
+	return once(v, "leaves "+g.out, func() ([]leaf, error) { return g.lookForLeaves(v) })
+}
+
+func (g generation) lookForLeaves(v host.View) ([]leaf, error) {
 	top := g.out + "/home-files"
 	for range 10 { // the links of the files lead to where this one ends
 		next, ok := follow(v, top)
@@ -78,23 +83,23 @@ func (g generation) leaves(v host.View) ([]leaf, error) {
 		return nil, nil
 	}
 	var out []leaf
-	var walk func(rel string) error
-	walk = func(rel string) error {
-		entries, err := v.ReadDir(filepath.Join(top, rel))
+	var walk func(dir string) error
+	walk = func(dir string) error {
+		entries, err := v.ReadDir(dir)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			name := filepath.Join(rel, e.Name())
+			name := dir + "/" + e.Name()
 			if !e.IsDir() {
-				out = append(out, leaf{name, filepath.Join(top, name)})
+				out = append(out, leaf{name[len(top)+1:], name, e.Type().IsRegular()})
 			} else if err := walk(name); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	return out, walk("")
+	return out, walk(top)
 }
 
 // keepsCurrent reports whether the generation's activation leaves the root

@@ -25,6 +25,23 @@ func (homeActivate) Info() bootstrap.Info {
 	return bootstrap.Info{Name: "home-activate", Title: "Home", Needs: []string{"home-build", "chezmoi-fetch"}, Exclusive: "nix-store"}
 }
 
+// Look looks ahead at what Plan looks at if there is nothing to do.
+func (s homeActivate) Look(ctx context.Context, v host.View) {
+	var err error
+	if s.c, err = s.c.withRepo(v); err != nil {
+		return
+	}
+	g := generation{s.c, readBuilt(v, s.c).Out}
+	z, asked := newChezmoi(v, s.f, s.c, g.out)
+	if s.c.Refresh || !exists(v, g.out) {
+		return
+	}
+	if asked {
+		go z.unchanged(v, s.dotfilesKey(g))
+	}
+	s.compare(ctx, v, g, "", nil) //nolint:errcheck // Plan tells
+}
+
 func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	var err error
 	if s.c, err = s.c.withRepo(v); err != nil {
@@ -54,8 +71,8 @@ func (s homeActivate) backups() home.Backups {
 	return home.Backups{Dir: filepath.Join(s.c.State(), "backups"), Home: s.c.Home}
 }
 
-func (s homeActivate) changer() home.Changer {
-	return home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
+func (s homeActivate) changer() *home.Changer {
+	return &home.Changer{Backups: s.backups(), Record: filepath.Join(s.c.State(), "change.json"), Version: s.c.Version}
 }
 
 // Unfinished refuses what may not be done while a change of the home is cut short:

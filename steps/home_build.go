@@ -38,8 +38,12 @@ type built struct {
 	Out         string `json:"out"` // store path of the activation package
 }
 
-func (homeBuild) Info() bootstrap.Info {
-	return bootstrap.Info{Name: "home-build", Title: "Home generation", Needs: []string{"nix-daemon", "home-repo"}, Exclusive: "nix-store"}
+func (s homeBuild) Info() bootstrap.Info {
+	needs := []string{"nix-daemon", "home-repo"}
+	if s.c.Bundle != nil {
+		needs = append(needs, bundleStepName)
+	}
+	return bootstrap.Info{Name: "home-build", Title: "Home generation", Needs: needs, Exclusive: "nix-store"}
 }
 
 func (s homeBuild) record() string { return filepath.Join(s.c.State(), "home.json") }
@@ -283,6 +287,10 @@ func (s homeBuild) build(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return err
 	}
+	if b := s.c.Bundle; b != nil && attribute != b.Manifest.Configuration && s.c.HomeRepo != Starter {
+		return bootstrap.Hint(bootstrap.Misconfigured("this host's configuration is %s, and the bundle has %s", quote(attribute), quote(b.Manifest.Configuration)),
+			"make a bundle with it (movein bundle create FILE --configuration %q), or take the one that it has: --configuration %q", attribute, b.Manifest.Configuration)
+	}
 	fp := s.fingerprintOf(ctx, h, attribute)
 	if err := h.MkdirAll(filepath.Dir(s.root()), 0o700); err != nil {
 		return err
@@ -348,32 +356,43 @@ func (s homeBuild) keepInputs(ctx context.Context, h host.Host, flake string) er
 	if err != nil {
 		return err
 	}
+	inputs, err := archived(res.Stdout)
+	if err != nil {
+		return err
+	}
+	for path, name := range inputs {
+		root := filepath.Join(filepath.Dir(s.root()), "input-"+filepath.Base(name))
+		if _, err := h.Run(ctx, s.storeCmd(ctx, h, "--realise", path, "--add-root", root, "--indirect")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archived are the store paths of all inputs in what "nix flake archive --json" says, and
+// a name of each.
+func archived(said []byte) (map[string]string, error) {
 	type input struct {
 		Path   string
 		Inputs map[string]input
 	}
 	var top input
-	if err := json.Unmarshal(res.Stdout, &top); err != nil {
-		return err
+	if err := json.Unmarshal(said, &top); err != nil {
+		return nil, fmt.Errorf("reading what nix flake archive says: %w", err)
 	}
-	seen := map[string]bool{}
-	var keep func(in input) error
-	keep = func(in input) error {
-		for name, sub := range in.Inputs {
-			if sub.Path != "" && !seen[sub.Path] {
-				seen[sub.Path] = true
-				root := filepath.Join(filepath.Dir(s.root()), "input-"+filepath.Base(name))
-				if _, err := h.Run(ctx, s.storeCmd(ctx, h, "--realise", sub.Path, "--add-root", root, "--indirect")); err != nil {
-					return err
-				}
+	paths := map[string]string{}
+	var add func(in input)
+	add = func(in input) {
+		for _, name := range slices.Sorted(maps.Keys(in.Inputs)) {
+			sub := in.Inputs[name]
+			if sub.Path != "" && paths[sub.Path] == "" {
+				paths[sub.Path] = name
 			}
-			if err := keep(sub); err != nil {
-				return err
-			}
+			add(sub)
 		}
-		return nil
 	}
-	return keep(top)
+	add(top)
+	return paths, nil
 }
 
 // explain turns Nix's most common complaints into a sentence with a next command.

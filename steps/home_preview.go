@@ -45,14 +45,11 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 		}
 		dotfiles = p.look.Claims
 	}
-	w, suppressed, err := s.wanted(v, g, dotfiles, unfinished)
+	compared, err := s.compare(ctx, v, g, unfinished, dotfiles)
 	if err != nil {
 		return p, err
 	}
-	p.suppressed = suppressed
-	if p.items, err = home.Preview(ctx, v, w); err != nil {
-		return p, err
-	}
+	p.items, p.suppressed = compared.items, compared.suppressed
 	if len(p.dotfiles()) > 0 {
 		p.own, err = z.ownFiles(ctx, v, p.look.fresh)
 	}
@@ -65,6 +62,30 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 		s.rememberSkipped(v, p.look)
 	}
 	return p, err
+}
+
+// comparison is what there is to do to the files of the home, and the claims of who
+// is not their owner.
+type comparison struct {
+	items      []home.Item
+	suppressed []home.Claim
+}
+
+// compare compares the home with generation g and the dotfiles.
+func (s homeActivate) compare(ctx context.Context, v host.View, g generation, unfinished string, dotfiles []home.Claim) (c comparison, err error) {
+	look := func() (c comparison, err error) {
+		w, suppressed, err := s.wanted(v, g, dotfiles, unfinished)
+		if err != nil {
+			return c, err
+		}
+		c.suppressed = suppressed
+		c.items, err = home.Preview(ctx, v, w)
+		return c, err
+	}
+	if dotfiles != nil || unfinished != "" {
+		return look()
+	}
+	return once(v, "home "+g.out, look)
 }
 
 // tellKept says which edited files stay as they are, at each look: it is not

@@ -38,8 +38,15 @@ func (s homeRepo) Info() bootstrap.Info {
 
 func (s homeRepo) repo() repo {
 	dir, _ := s.c.HomeDir()
-	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, record: clonesRecord(s.c),
+	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c, record: clonesRecord(s.c),
 		updated: func(ctx context.Context, v host.View) bool { return updatedHere(ctx, v, s.c) }}
+}
+
+// Ask asks the remote ahead of Plan.
+func (s homeRepo) Ask(ctx context.Context, v host.View) {
+	if _, clone := s.c.HomeDir(); clone {
+		s.repo().ask(ctx, v)
+	}
 }
 
 func (s homeRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
@@ -173,7 +180,14 @@ func (s dotfilesRepo) Info() bootstrap.Info {
 
 func (s dotfilesRepo) repo() repo {
 	dir, _ := s.c.DotfilesDir()
-	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, record: clonesRecord(s.c)}
+	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c, record: clonesRecord(s.c)}
+}
+
+// Ask asks the remote ahead of Plan.
+func (s dotfilesRepo) Ask(ctx context.Context, v host.View) {
+	if _, clone := s.c.DotfilesDir(); clone && s.c.Dotfiles != "" && s.c.Dotfiles != "none" {
+		s.repo().ask(ctx, v)
+	}
 }
 
 func (s dotfilesRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,13 +84,18 @@ type receiptPath struct {
 }
 
 var (
-	nixPackage = regexp.MustCompile(`^[0-9a-z]{32}-nix-([0-9][0-9.]*[0-9](?:pre[0-9a-z_]+)?)$`)
-	nixSays    = regexp.MustCompile(`\((.*?)\) ([0-9]+\.[0-9]+(?:\.[0-9]+)?)`)
+	nixPackage = pattern(`^[0-9a-z]{32}-nix-([0-9][0-9.]*[0-9](?:pre[0-9a-z_]+)?)$`)
+	nixSays    = pattern(`\((.*?)\) ([0-9]+\.[0-9]+(?:\.[0-9]+)?)`)
 )
 
 // detectNix finds out whose Nix the host has, by the decision table in
 // ARCHITECTURE.md. It runs a program only for a Nix outside of the store.
 func detectNix(ctx context.Context, v host.View, f *distro.Facts, c *Config) nixState {
+	s, _ := once(v, "nix "+c.Home, func() (nixState, error) { return lookForNix(ctx, v, f, c), ctx.Err() }) //nolint:errcheck // only kept if it was not cut short
+	return s
+}
+
+func lookForNix(ctx context.Context, v host.View, f *distro.Facts, c *Config) nixState {
 	s := nixState{Receipt: readReceipt(v), Kind: nixNone}
 	s.Bin, s.Path, s.Version = findNix(v)
 	if s.Bin != "" && s.Version == "" {
@@ -146,7 +150,7 @@ func findNix(v host.View) (bin, path, version string) {
 }
 
 func versionOf(storePath string) string {
-	if m := nixPackage.FindStringSubmatch(filepath.Base(storePath)); m != nil {
+	if m := nixPackage().FindStringSubmatch(filepath.Base(storePath)); m != nil {
 		return m[1]
 	}
 	return ""
@@ -168,7 +172,7 @@ func askVersion(ctx context.Context, v host.View, bin string) (version string, k
 		said = string(res.Stdout)
 		v.Remember("nix-version", []byte(key+"\n"+said))
 	}
-	m := nixSays.FindStringSubmatch(said)
+	m := nixSays().FindStringSubmatch(said)
 	switch {
 	case m == nil:
 		return "", nixNone

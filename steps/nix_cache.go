@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"movein/bootstrap/host"
@@ -13,7 +12,7 @@ import (
 
 // brokenSQLite matches what SQLite says of a database that was cut short, and
 // where Nix says it is.
-var brokenSQLite = regexp.MustCompile(`(?s)(?:is not a database|is malformed).*?\(in '([^']+)'\)`)
+var brokenSQLite = pattern(`(?s)(?:is not a database|is malformed).*?\(in '([^']+)'\)`)
 
 // setCacheAside moves away a database of Nix's own cache in the user's home that
 // err says cannot be read, and reports whether it did. Nix never syncs these, so a
@@ -23,7 +22,7 @@ func (s homeBuild) setCacheAside(h host.Host, err error) bool {
 	if !ok {
 		return false
 	}
-	m := brokenSQLite.FindStringSubmatch(e.Stderr)
+	m := brokenSQLite().FindStringSubmatch(e.Stderr)
 	if m == nil || !strings.HasPrefix(filepath.Clean(m[1]), filepath.Join(s.c.CacheHome, "nix")+"/") {
 		return false
 	}

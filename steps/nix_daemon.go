@@ -38,6 +38,11 @@ func (nixDaemon) Info() bootstrap.Info {
 	return bootstrap.Info{Name: "nix-daemon", Title: "Nix daemon", Needs: []string{"nix-install", "nix-config", "selinux", "wsl"}, As: bootstrap.Root, Exclusive: "nix-store"}
 }
 
+// Ask says hello to the daemon ahead of who asks it: it takes a while to answer.
+func (nixDaemon) Ask(ctx context.Context, v host.View) {
+	v.Daemon(ctx, nixSocket) //nolint:errcheck // Plan tells
+}
+
 func (s nixDaemon) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	nix := detectNix(ctx, v, s.f, s.c)
 	switch {

@@ -58,7 +58,7 @@ func (s nixFetch) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) er
 	if err := h.MkdirAll(s.c.Cache(), 0o700); err != nil {
 		return fmt.Errorf("making the cache: %w", err)
 	}
-	err = h.Fetch(ctx, r.URL, r.SHA256, r.file(s.c))
+	err = s.c.fetch(ctx, h, r.URL, r.SHA256, r.file(s.c))
 	if unreachable, ok := errors.AsType[*host.UnreachableError](err); ok {
 		if s.c.NixSource == "auto" && distroHasNix(s.f) {
 			h.Warn("%v; taking the distribution's package instead", unreachable)

@@ -49,6 +49,10 @@ func (d *diagnosis) add(verb, target, reason string) {
 // diagnoseNix looks at everything of the host's Nix that nix-install is
 // responsible for. On a healthy host it runs no program and writes nothing.
 func diagnoseNix(ctx context.Context, v host.View, f *distro.Facts, c *Config) (diagnosis, error) {
+	return once(v, "diagnosis "+c.Home, func() (diagnosis, error) { return examineNix(ctx, v, f, c) })
+}
+
+func examineNix(ctx context.Context, v host.View, f *distro.Facts, c *Config) (diagnosis, error) {
 	d := diagnosis{nixState: detectNix(ctx, v, f, c)}
 	if d.Kind == nixNixOS {
 		return d, nil

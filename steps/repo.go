@@ -1,11 +1,13 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,7 +24,8 @@ type repo struct {
 	dir        string
 	onDiverged string
 	offline    bool
-	record     string // file with the directories that were cloned by movein, one a line
+	c          *Config // for what the bundle has of it
+	record     string  // file with the directories that were cloned by movein, one a line
 	// updated reports whether flake.lock is as "movein update" left it. It may be nil.
 	updated func(ctx context.Context, v host.View) bool
 }
@@ -38,6 +41,36 @@ func (r repo) shown() string {
 }
 
 func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch} }
+
+// ask asks the remote what plan is going to ask, as far as HEAD alone tells what that
+// is: its answer takes longer than to look at the clone.
+func (r repo) ask(ctx context.Context, v host.View) {
+	remote := r.remote()
+	branch, ok := strings.CutPrefix(strings.TrimSpace(readText(v, filepath.Join(r.dir, ".git/HEAD"))), "ref: refs/heads/")
+	if r.offline || r.c.Bundle != nil || !ok {
+		return
+	}
+	remote.Branch = cmp.Or(remote.Branch, branch)
+	v.Tip(ctx, remote) //nolint:errcheck // plan gets the same
+}
+
+// source is where the commits come from: the remote, or what the bundle has of it, in a
+// file until done is called.
+func (r repo) source(ctx context.Context, h host.Host) (remote host.Remote, done func(), err error) {
+	remote, done = r.remote(), func() {}
+	bundled, err := r.c.bundled(r.url)
+	if bundled == nil || err != nil {
+		return remote, done, err
+	}
+	remote.Bundle = filepath.Join(r.c.Cache(), r.info.Name+".bundle")
+	if err := h.MkdirAll(r.c.Cache(), 0o700); err != nil {
+		return remote, done, err
+	}
+	if err := h.Unbundle(ctx, *r.c.Bundle, bundled.Entry, remote.Bundle); err != nil {
+		return remote, done, err
+	}
+	return remote, func() { h.Remove(remote.Bundle) }, nil //nolint:errcheck // in the cache
+}
 
 // what is to be done with a clone
 type repoPlan struct {
@@ -92,15 +125,20 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 	if state.Interrupted != "" {
 		return repoPlan{verb: "fast-forward", branch: state.Branch, commit: state.Interrupted, reason: "an update was cut short"}, nil
 	}
-	if r.offline {
+	bundled, err := r.c.bundled(r.url)
+	if err != nil {
+		return repoPlan{}, err
+	}
+	if r.offline && bundled == nil {
 		return repoPlan{}, nil
 	}
-	remote := r.remote()
+	remote, tip := r.remote(), host.Tip{}
 	if remote.Branch == "" {
 		remote.Branch = state.Branch
 	}
-	tip, err := v.Tip(ctx, remote)
-	if err != nil {
+	if bundled != nil {
+		tip.Branch, tip.Commit = bundled.Branch, bundled.Commit
+	} else if tip, err = v.Tip(ctx, remote); err != nil {
 		v.Warn("%v; going on with what is in %s", err, r.dir)
 		return repoPlan{}, nil
 	}
@@ -144,12 +182,17 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return err
 	}
+	remote, done, err := r.source(ctx, h)
+	if err != nil {
+		return err
+	}
+	defer done()
 	switch p.verb {
 	case "clone":
 		if err := h.MkdirAll(parent(r.dir), 0o755); err != nil {
 			return err
 		}
-		err := h.Clone(ctx, r.remote(), r.dir)
+		err := h.Clone(ctx, remote, r.dir)
 		if _, ok := errors.AsType[*host.UnreachableError](err); ok {
 			return bootstrap.Hint(err, "check the address and the network, then run the same command again")
 		}
@@ -164,7 +207,8 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 		if err != nil {
 			return err
 		}
-		err = h.FastForward(ctx, r.dir, host.Remote{URL: r.url, Branch: p.branch}, p.commit)
+		remote.Branch = p.branch
+		err = h.FastForward(ctx, r.dir, remote, p.commit)
 		if errors.Is(err, host.ErrDiverged) {
 			h.Remember(r.diverged(), []byte(p.commit+" "+state.Commit))
 			return r.stay(h, "it has commits that "+r.shown()+" does not have")

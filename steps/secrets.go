@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,9 +46,9 @@ type SecretFile struct {
 }
 
 var (
-	secretName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	variable   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	serverName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$`)
+	secretName = pattern(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	variable   = pattern(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	serverName = pattern(`^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$`)
 )
 
 // checkSecrets finds an entry of [secrets] that cannot be meant.
@@ -58,7 +57,7 @@ func (f File) checkSecrets(file string) error {
 	for _, name := range slices.Sorted(maps.Keys(f.Secrets)) {
 		e := f.Secrets[name]
 		wrong := e.wrong()
-		if !secretName.MatchString(name) {
+		if !secretName().MatchString(name) {
 			wrong = "a name has letters, digits and . _ - only"
 		}
 		for _, goes := range e.goes() {
@@ -101,11 +100,11 @@ func (e SecretEntry) wrong() string {
 		return "it has neither service and key nor entry"
 	case e.Keyring && e.Service == "":
 		return "keyring needs the names there: service and key"
-	case e.Env != "" && !variable.MatchString(e.Env):
+	case e.Env != "" && !variable().MatchString(e.Env):
 		return fmt.Sprintf("env %q is no name of a variable", e.Env)
-	case e.Nix != "" && !serverName.MatchString(e.Nix):
+	case e.Nix != "" && !serverName().MatchString(e.Nix):
 		return fmt.Sprintf("nix %q is no host", e.Nix)
-	case e.Git != nil && !serverName.MatchString(e.Git.Host):
+	case e.Git != nil && !serverName().MatchString(e.Git.Host):
 		return fmt.Sprintf("git.host %q is no host", e.Git.Host)
 	case e.Git != nil && strings.ContainsAny(e.Git.User, ":@/\n"):
 		return fmt.Sprintf("git.user %q is no user", e.Git.User)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"movein/bootstrap"
@@ -230,7 +231,7 @@ func (u *Uninstall) Apply(ctx context.Context, h host.Host) (res home.Restored, 
 		}
 	}
 	// The record of what is done goes last.
-	slices.SortStableFunc(names, func(a, b string) int { return last(a) - last(b) })
+	sort.SliceStable(names, func(i, j int) bool { return last(names[i]) < last(names[j]) })
 	for _, name := range names {
 		if err := h.Remove(name); err != nil {
 			return res, bootstrap.Hint(fmt.Errorf("removing %s: %w", name, err), "the home is as it was before movein; run the same command again")

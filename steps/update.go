@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -308,30 +307,30 @@ func (u *Update) Difference(ctx context.Context, v host.View, out string) ([]Clo
 }
 
 var (
-	colour   = regexp.MustCompile("\x1b\\[[0-9;]*m")
-	sizeDiff = regexp.MustCompile(`^([+-][0-9.]+) ([KMGT]?i?B|bytes)$`)
+	colour   = pattern("\x1b\\[[0-9;]*m")
+	sizeDiff = pattern(`^([+-][0-9.]+) ([KMGT]?i?B|bytes)$`)
 )
 
 // parseDiff reads what "nix store diff-closures" says: "PACKAGE: FROM → TO, +1.0 KiB",
 // where either part may be missing, ∅ is none and ε a path without a version.
 func parseDiff(text string) []ClosureDiff {
 	all := []ClosureDiff{}
-	for line := range strings.Lines(colour.ReplaceAllString(text, "")) {
+	for line := range strings.Lines(colour().ReplaceAllString(text, "")) {
 		name, what, ok := strings.Cut(strings.TrimSpace(line), ": ")
 		if !ok {
 			continue
 		}
 		d := ClosureDiff{Package: name}
 		versions := what
-		if i := strings.LastIndex(what, ", "); i >= 0 && sizeDiff.MatchString(what[i+2:]) {
+		if i := strings.LastIndex(what, ", "); i >= 0 && sizeDiff().MatchString(what[i+2:]) {
 			versions, d.Size = what[:i], what[i+2:]
-		} else if sizeDiff.MatchString(what) {
+		} else if sizeDiff().MatchString(what) {
 			versions, d.Size = "", what
 		}
 		if from, to, ok := strings.Cut(versions, " → "); ok {
 			d.From, d.To = strings.Trim(from, "∅"), strings.Trim(to, "∅")
 		}
-		if m := sizeDiff.FindStringSubmatch(d.Size); m != nil {
+		if m := sizeDiff().FindStringSubmatch(d.Size); m != nil {
 			n, _ := strconv.ParseFloat(m[1], 64) //nolint:errcheck // it matches
 			d.Bytes = int64(n * map[byte]float64{'K': 1 << 10, 'M': 1 << 20, 'G': 1 << 30, 'T': 1 << 40, 'B': 1, 'b': 1}[m[2][0]])
 		}

@@ -71,7 +71,7 @@ func (s verify) failing(ctx context.Context, v host.View) (out []failing) {
 		err = fmt.Errorf("the profile leads to %q, not to %q", active, b.Out)
 	}
 	add("generation active", err, "run: movein apply --only home-activate")
-	add("home links live", s.links(v, g), "run: movein apply --only home-activate")
+	add("home links live", s.links(ctx, v, g), "run: movein apply --only home-activate")
 	add("Nix answers", s.nix(ctx, v), "look with: movein doctor")
 	add("user units", s.units(ctx, v, g), "look with: systemctl --user status, journalctl --user --boot")
 	for _, check := range s.c.Verify {
@@ -83,19 +83,24 @@ func (s verify) failing(ctx context.Context, v host.View) (out []failing) {
 
 // links finds links of the home that lead nowhere. One that the generation has lead
 // out of the store is what the user wants, whether or not there is something now.
-func (s verify) links(v host.View, g generation) error {
+func (s verify) links(ctx context.Context, v host.View, g generation) error {
 	leaves, err := g.leaves(v)
 	if err != nil {
 		return err
 	}
+	c, err := homeActivate(s).compare(ctx, v, g, "", nil)
+	right := err == nil && len(c.items) == 0 && len(c.suppressed) == 0 // all lead to the generation's files
 	var dead []string
 	for _, l := range leaves {
+		if right && l.file {
+			continue
+		}
 		name := s.c.Home + "/" + l.rel
 		target, ok := isLink(v, name)
 		if !ok && !exists(v, name) {
 			continue // home-activate makes it
 		}
-		if info, err := v.Lstat(l.target); target == l.target && err == nil && info.Mode().IsRegular() {
+		if target == l.target && l.file {
 			continue // as most are, and there is no need to open it
 		}
 		end := endOf(v, name)

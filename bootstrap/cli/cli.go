@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -106,15 +107,23 @@ func (io *IO) arrow() string {
 
 // shown is a text of ours as this locale can show it, and without what a URL says of who logs in.
 func (io *IO) shown(s string) string {
-	s = login.ReplaceAllString(s, "$1")
+	s = withoutLogin(s)
 	if io.unicode() {
 		return s
 	}
 	return report.ASCII(s)
 }
 
+// withoutLogin is a text without what a URL in it says of who logs in.
+func withoutLogin(s string) string {
+	if !strings.Contains(s, "://") {
+		return s
+	}
+	return login().ReplaceAllString(s, "$1")
+}
+
 // login is who logs in at a web server, with a password or a token, in a URL.
-var login = regexp.MustCompile(`\b(https?://)[^/@\s"']+@`)
+var login = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b(https?://)[^/@\s"']+@`) })
 
 // wantsJSON reports whether events are asked for, by a command line that may be wrong.
 func (io *IO) wantsJSON(args []string) bool {
@@ -143,7 +152,7 @@ func Main(args []string, io *IO) int {
 	if io.Name == secret.Shim { // chezmoi asks for secrets
 		return secret.RunShim(ctx, io.agentDirs(), args, io.Out, io.Err)
 	}
-	root := newRoot(io)
+	root := newRoot(io, args...)
 	root.SetArgs(args)
 	root.SetIn(io.In)
 	root.SetOut(io.Out)
@@ -187,7 +196,9 @@ func usage(cmd *cobra.Command, err error) error {
 // Command returns all commands, for who writes about them; none of them is to be run.
 func Command() *cobra.Command { return newRoot(&IO{}) }
 
-func newRoot(io *IO) *cobra.Command {
+// newRoot is the program's command. If args begin with the name of another one it has that
+// one alone: to make all of them takes longer than some of them run.
+func newRoot(io *IO, args ...string) *cobra.Command {
 	var version bool
 	root := &cobra.Command{
 		Use:   "movein",
@@ -220,7 +231,21 @@ configuration for this user and host. The same command, run again, repairs it.
 	})
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddCommand(newApply(io), newPlan(io), newStatus(io), newDoctor(io), newGenerations(io), newRollback(io), newPackages(io), newUpdate(io), newUninstall(io), newBackups(io), newSecret(io), newVersion(io), newHalf(io), newAgent(io), newAudit(io), newInit(io), newResume(io), newAnsible(io), newReport(io), newSelfUpdate(io), newConfigHelp(), newEventsHelp())
+	own := map[string]func(*IO) *cobra.Command{
+		"apply": newApply, "plan": newPlan, "status": newStatus, "doctor": newDoctor, "generations": newGenerations,
+		"rollback": newRollback, "packages": newPackages, "update": newUpdate, "uninstall": newUninstall, "backups": newBackups,
+		"secret": newSecret, "version": newVersion, halfCommand: newHalf, agentCommand: newAgent, "audit": newAudit, "init": newInit, resumeCommand: newResume,
+		"ansible": newAnsible, "report": newReport, "self-update": newSelfUpdate, "bundle": newBundle,
+	}
+	if len(args) > 0 && own[args[0]] != nil {
+		root.CompletionOptions.DisableDefaultCmd = true
+		root.AddCommand(own[args[0]](io))
+		return root
+	}
+	for _, c := range own {
+		root.AddCommand(c(io))
+	}
+	root.AddCommand(newConfigHelp(), newEventsHelp())
 	return root
 }
 

@@ -52,6 +52,7 @@ type session struct {
 	vaultFile  string         // that was opened
 	tells      bootstrap.Sink // in a run; nil in other commands
 	token      string         // for a git server
+	bundle     bundleFlags
 	opened     *kdbx.Vault
 	oneAsks    sync.Mutex
 	vaultFor   *vaultOrders // the user's half opens the vault
@@ -118,6 +119,7 @@ var notSettings = []string{
 	"help", "config", "dry-run", "detailed-exitcode", "list", "exit-code", "newline", "as", "reboot",
 	"keep", "older-than", "all", "home", "purge",
 	"password-fd", "remember", "token-fd", "accept-new",
+	"bundle", "bundle-key", "bundle-sha256", "sign", "key", "sha256",
 	"markdown", "source", "evaluate-host", "against", "write",
 	"name", "email", "add-host", "platform", "system", "merge", "lock",
 }
@@ -157,6 +159,9 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		return err
 	}
 	s.config.HomeRepo, s.config.Version = s.opt.homeRepo, Version()
+	if err := s.takeBundle(cmd.Context(), given); err != nil {
+		return err
+	}
 	if s.config.HomeRepo == "" {
 		s.config.HomeRepo = steps.LastRepo(files, &s.config)
 	}

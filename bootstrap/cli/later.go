@@ -66,7 +66,7 @@ func (s *session) laterSource(ctx context.Context, url string) (secret.Source, e
 		defer mu.Unlock()
 		if from == nil {
 			if _, later := s.comesLater(); later {
-				return secret.Answer{}, fmt.Errorf("%w: the vault %s comes with %s", secret.ErrNotYet, place.Given, login.ReplaceAllString(url, "$1"))
+				return secret.Answer{}, fmt.Errorf("%w: the vault %s comes with %s", secret.ErrNotYet, place.Given, withoutLogin(url))
 			}
 			v, err := s.openHere(ctx, pw)
 			if err != nil {

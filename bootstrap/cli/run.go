@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +37,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 		Example: `  movein apply starter
   movein apply https://example.org/you/home.git --dotfiles https://example.org/you/dotfiles.git
   movein apply --only nix-daemon
+  movein apply --bundle home.bundle --bundle-key minisign.pub
   sudo movein apply --user you`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,6 +47,7 @@ home to try movein with. Later runs remember it. On a terminal the first run ask
 	}
 	s.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.dryRun, "dry-run", false, "the same as: movein plan")
+	s.bundle.addFlags(io, cmd.Flags())
 	cmd.Flags().BoolVar(&s.config.Reboot, "reboot", false, "restart the host if a step needs that, and go on by itself then")
 	s.completions(cmd)
 	return cmd
@@ -70,6 +74,7 @@ func newPlan(io *IO) *cobra.Command {
 		},
 	}
 	s.addFlags(cmd.Flags())
+	s.bundle.addFlags(io, cmd.Flags())
 	cmd.Flags().BoolVar(&s.opt.detailed, "detailed-exitcode", false, "exit 2 if there are changes")
 	cmd.Flags().StringVar(&as, "as", "", "what would be different on another `kind` of host: "+strings.Join(steps.Kinds, "|"))
 	cmd.Flags().BoolVar(&s.opt.list, "list", false, "list the steps: name, who does it, what it needs")
@@ -80,6 +85,7 @@ func newPlan(io *IO) *cobra.Command {
 // completions completes names of steps, of configurations and of their hosts.
 func (s *session) completions(cmd *cobra.Command) {
 	configurations := func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		s.bundle.from = "" // it may be far away
 		if s.load(cmd, nil, false) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -133,7 +139,15 @@ func (s *session) listSteps(cmd *cobra.Command, args []string) error {
 // last event is the summary.
 func (s *session) apply(cmd *cobra.Command, args []string) error {
 	start := time.Now()
+	collectLate()
 	return s.applyNow(cmd, start, s.load(cmd, args, true), nil)
+}
+
+// collectLate has the heap collected first at 32 MB, and from then on as usual: a run
+// that finds nothing to do ends before that.
+func collectLate() {
+	debug.SetGCPercent(800) // of at least 4 MB
+	runtime.AddCleanup(new([16]byte), func(int) { debug.SetGCPercent(100) }, 0)
 }
 
 // applyNow is apply once the settings are known, or err because they are not.
@@ -164,6 +178,7 @@ func (s *session) applyNow(cmd *cobra.Command, start time.Time, err error, after
 	}
 	sink(e)
 	if sum.ExitCode == bootstrap.ExitOK {
+		s.dropBundle()
 		s.whatNow(sum, out)
 		return nil
 	}
@@ -179,6 +194,7 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 	if err != nil {
 		return out, err
 	}
+	s.askAhead(ctx, g)
 	halves, err := s.open(ctx, sink)
 	if err != nil {
 		return out, err
@@ -195,20 +211,6 @@ func (s *session) run(ctx context.Context, sink bootstrap.Sink) (out bootstrap.O
 		out.Steps = append(out.Steps, e)
 	}
 	return out, nil
-}
-
-// lookAhead has the remotes asked while root's steps are looked at. What the
-// steps come to is of no interest here: the Sight remembers the answers. Root does
-// not look for another user: that is the other half's, with the user's own rights.
-func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
-	if s.io.EUID != s.config.UID {
-		return
-	}
-	for _, step := range g.Steps() {
-		if info := step.Info(); info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
-			go step.Plan(ctx, &s.view) //nolint:errcheck // see above
-		}
-	}
 }
 
 func (s *session) graph() (*bootstrap.Graph, error) {
@@ -298,7 +300,7 @@ func (s *session) sink() (sink bootstrap.Sink, closeLog func(), err error) {
 // redactor knows the secrets that the settings hold: what a repository's URL says of who logs in.
 func (s *session) redactor() *host.Redactor {
 	r := &s.known
-	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles} {
+	for _, repo := range []string{s.config.HomeRepo, s.config.Dotfiles, s.bundle.from} {
 		if u, err := url.Parse(repo); err == nil && u.User != nil && u.Scheme != "ssh" {
 			password, _ := u.User.Password()
 			r.Add(cmp.Or(password, u.User.Username()))

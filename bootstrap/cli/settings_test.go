@@ -160,6 +160,21 @@ func parse(t *testing.T, args []string) {
 	}
 }
 
+// TestCommandAloneIsAsAmongAll compares each command with what is made when it alone is called.
+func TestCommandAloneIsAsAmongAll(t *testing.T) {
+	all := newRoot(&IO{}).Commands()
+	for _, want := range all {
+		root := newRoot(&IO{}, want.Name())
+		got, _, err := root.Find([]string{want.Name()})
+		if err != nil || got.UsageString() != want.UsageString() || got.Long != want.Long {
+			t.Errorf("movein %s alone is used\n%s\nand among all\n%s", want.Name(), got.UsageString(), want.UsageString())
+		}
+		if topic := !want.Runnable(); topic == (len(root.Commands()) < len(all)) {
+			t.Errorf("movein %s makes %q too", want.Name(), names(root))
+		}
+	}
+}
+
 // TestHelpNamesEveryFieldOfEvents compares the reference of --json with the types.
 func TestHelpNamesEveryFieldOfEvents(t *testing.T) {
 	words := strings.FieldsFunc(newEventsHelp().Long, func(r rune) bool { return !unicode.IsLetter(r) && r != '_' && !unicode.IsDigit(r) })
@@ -183,7 +198,7 @@ func TestLoginIsNotTold(t *testing.T) {
 		"https://example.org/a@b":             "https://example.org/a@b",
 		"https://a and me@b":                  "https://a and me@b",
 	} {
-		if got := login.ReplaceAllString(in, "$1"); got != want {
+		if got := withoutLogin(in); got != want {
 			t.Errorf("%s is told as %s", in, got)
 		}
 	}

@@ -71,7 +71,7 @@ func (s *session) status(cmd *cobra.Command, args []string) error {
 		}
 	}
 	st.Keyring = s.keyringState(cmd.Context())
-	st.Repo = login.ReplaceAllString(st.Repo, "$1")
+	st.Repo = withoutLogin(st.Repo)
 	st.InSync = len(st.Drift) == 0 && st.Generation != ""
 	if s.opt.json {
 		if err := json.NewEncoder(s.io.Out).Encode(st); err != nil {
@@ -209,7 +209,7 @@ func (s *session) doctor(ctx context.Context, cmd *cobra.Command, args []string)
 		bad = bad || f.Verdict == steps.Bad
 		if s.opt.json {
 			for _, text := range []*string{&f.What, &f.Why, &f.Mend} {
-				*text = login.ReplaceAllString(*text, "$1")
+				*text = withoutLogin(*text)
 			}
 			if err := json.NewEncoder(s.io.Out).Encode(f); err != nil {
 				return err

@@ -47,7 +47,9 @@ func (r *Real) Run(ctx context.Context, c *Cmd) (Result, error) {
 		defer f.Close()
 		cmd.ExtraFiles = []*os.File{f}
 	}
+	r.Sight.ran()
 	err = cmd.Run()
+	r.Sight.ran()
 	diag.flush()
 	res := Result{Stdout: out.Bytes(), Stderr: diag.buf, Code: -1}
 	if cmd.ProcessState != nil {

@@ -131,7 +131,7 @@ func newStaging(dir string, perm fs.FileMode) (string, error) {
 // reads repositories that go-git does not (SHA-256, dumb HTTP, a shallow local one).
 func cloneAnyhow(ctx context.Context, r Remote, staging string, progress func(string)) error {
 	first := cloneInto(ctx, r, staging, 1, progress)
-	if !worthAnother(ctx, first) {
+	if r.Bundle != "" || !worthAnother(ctx, first) {
 		return first
 	}
 	if err := removeBelow(staging); err != nil {

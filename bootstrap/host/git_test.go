@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,8 +20,14 @@ import (
 // run runs git in dir and returns what it prints.
 func run(t *testing.T, dir string, args ...string) string {
 	t.Helper()
+	return runIn(t, dir, nil, args...)
+}
+
+// runIn is run with something on standard input.
+func runIn(t *testing.T, dir string, in []byte, args ...string) string {
+	t.Helper()
 	cmd := exec.Command("git", args...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(in)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -239,14 +238,17 @@ func (c *checkout) writeIndex() error {
 		}
 		idx.Entries = append(idx.Entries, entry)
 	}
+	b, err := c.w.repo.encodeIndex(idx, c.to)
+	if err != nil {
+		return fmt.Errorf("writing the index: %w", err)
+	}
 	temp := filepath.Join(c.w.repo.gitDir, "movein-index")
 	f, err := os.Create(temp)
 	if err != nil {
 		return err
 	}
-	b := bufio.NewWriter(f)
-	err = errors.Join(index.NewEncoder(b).Encode(idx), b.Flush(), f.Sync(), f.Close())
-	if err != nil {
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing the index: %w", err)
 	}
 	c.cut("new index")

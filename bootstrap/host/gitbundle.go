@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"syscall"
 
@@ -86,8 +87,8 @@ func Bundle(ctx context.Context, dir, into string, reuse []string) (file string,
 	return file, nil
 }
 
-// bundle is what a bundle is made of.
-type bundle struct {
+// gitBundle is what a bundle is made of.
+type gitBundle struct {
 	format  string   // of object names: "sha1", "sha256"
 	refs    []string // "OID NAME"
 	shallow []string // OIDs of commits whose parents are not there, as .git/shallow has them
@@ -103,7 +104,7 @@ type packer interface {
 	close()
 }
 
-func bundleRepo(ctx context.Context, dir, into string, reuse []string, open func(context.Context, string) (*bundle, error)) (string, error) {
+func bundleRepo(ctx context.Context, dir, into string, reuse []string, open func(context.Context, string) (*gitBundle, error)) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
@@ -115,7 +116,7 @@ func bundleRepo(ctx context.Context, dir, into string, reuse []string, open func
 	if len(b.refs) == 0 {
 		return "", ErrNoCommits
 	}
-	slices.SortFunc(b.refs, func(x, y string) int { return strings.Compare(refName(x), refName(y)) })
+	sort.Slice(b.refs, func(i, j int) bool { return refName(b.refs[i]) < refName(b.refs[j]) })
 	slices.Sort(b.shallow)
 	file := filepath.Join(into, b.name(dir))
 	if b.isIn(ctx, file) {
@@ -144,7 +145,7 @@ func refName(line string) string {
 }
 
 // name is the name of the file.
-func (b *bundle) name(dir string) string {
+func (b *gitBundle) name(dir string) string {
 	digest := sha256.New()
 	fmt.Fprintln(digest, b.format)
 	for _, line := range b.refs {
@@ -158,20 +159,20 @@ func (b *bundle) name(dir string) string {
 }
 
 // signature is the first lines. Only version 3 can tell the format of object names.
-func (b *bundle) signature() string {
+func (b *gitBundle) signature() string {
 	if b.format == "sha1" {
 		return "# v2 git bundle\n"
 	}
 	return "# v3 git bundle\n@object-format=" + b.format + "\n"
 }
 
-func (b *bundle) header(prerequisites []string) string {
+func (b *gitBundle) header(prerequisites []string) string {
 	lines := append(slices.Clone(prerequisites), b.refs...)
 	return b.signature() + strings.Join(lines, "\n") + "\n\n"
 }
 
 // newHash is the digest that packs end with.
-func (b *bundle) newHash() hash.Hash {
+func (b *gitBundle) newHash() hash.Hash {
 	if b.format == "sha1" {
 		return sha1.New()
 	}
@@ -179,7 +180,7 @@ func (b *bundle) newHash() hash.Hash {
 }
 
 // isIn tells whether file is this bundle, whole, and readable by its owner only.
-func (b *bundle) isIn(ctx context.Context, file string) bool {
+func (b *gitBundle) isIn(ctx context.Context, file string) bool {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false

@@ -19,7 +19,7 @@ type cliPacker struct {
 }
 
 // openBundleByGit reads what references a repository has, by the program git.
-func openBundleByGit(ctx context.Context, dir string) (*bundle, error) {
+func openBundleByGit(ctx context.Context, dir string) (*gitBundle, error) {
 	p := &cliPacker{repo: gitRepo{dir: dir}}
 	err := inWorkTree(dir)
 	if err == nil {
@@ -35,7 +35,7 @@ func openBundleByGit(ctx context.Context, dir string) (*bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bundle{format: strings.TrimSpace(format), packer: p}
+	b := &gitBundle{format: strings.TrimSpace(format), packer: p}
 	if b.refs, err = p.refs(ctx); err != nil {
 		return nil, err
 	}

@@ -16,12 +16,13 @@ import (
 type repoPacker struct {
 	*gitRepo
 	tips    []plumbing.Hash
+	named   func(name string) error // refuses names of what is packed; may be nil
 	objects *gitObjects
 	chosen  *packPlan
 }
 
 // openBundle reads what references a repository has.
-func openBundle(_ context.Context, dir string) (*bundle, error) {
+func openBundle(_ context.Context, dir string) (*gitBundle, error) {
 	r, err := openGit(dir)
 	if err != nil {
 		return nil, err
@@ -31,7 +32,7 @@ func openBundle(_ context.Context, dir string) (*bundle, error) {
 		return nil, err
 	}
 	p := &repoPacker{gitRepo: r}
-	b := &bundle{format: "sha1", packer: p}
+	b := &gitBundle{format: "sha1", packer: p}
 	if b.refs, err = p.refs(); err == nil {
 		b.shallow, err = readShallow(r.commonDir)
 	}
@@ -111,6 +112,7 @@ func (p *repoPacker) plan(ctx context.Context) ([]string, error) {
 	if p.objects, err = openObjects(filepath.Join(p.commonDir, "objects")); err != nil {
 		return nil, err
 	}
+	p.objects.named = p.named
 	found, err := p.objects.reachFrom(ctx, p.tips, p.shallow)
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func (c *checkout) plan(r *gitRepo) (err error) {
 		return err
 	}
 	for _, e := range c.w.index {
-		if e.SkipWorktree {
+		if e.skipWorktree {
 			return errors.New("it is a sparse checkout, which only git itself can update")
 		}
 	}

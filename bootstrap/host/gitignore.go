@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	gitconfig "github.com/go-git/go-git/v5/plumbing/format/config"
@@ -32,31 +33,39 @@ type untrackedList struct {
 }
 
 func (l *untrackedList) walk(dir []string, patterns []gitignore.Pattern) error {
-	abs := filepath.Join(l.w.repo.dir, filepath.Join(dir...))
-	entries, err := os.ReadDir(abs)
+	prefix := ""
+	if len(dir) > 0 {
+		prefix = strings.Join(dir, "/") + "/"
+	}
+	entries, err := l.w.list(prefix)
 	if errors.Is(err, fs.ErrPermission) || len(dir) > 0 && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	own := readIgnore(filepath.Join(abs, ".gitignore"), dir)
-	patterns = append(patterns[:len(patterns):len(patterns)], own...)
+	if prefix != "" && has(entries, ".git") {
+		l.names = append(l.names, prefix)
+		return nil
+	}
+	if has(entries, ".gitignore") {
+		own := readIgnore(filepath.Join(l.w.repo.dir, prefix, ".gitignore"), dir)
+		patterns = append(patterns[:len(patterns):len(patterns)], own...)
+	}
 	ignored := gitignore.NewMatcher(patterns)
 	for _, e := range entries {
 		if len(l.names) >= l.max {
 			return nil
 		}
-		at := append(dir[:len(dir):len(dir)], e.Name())
-		name := strings.Join(at, "/")
-		if e.Name() == ".git" || len(dir) == 0 && e.Name() == stagingName || l.known(name, e.IsDir()) || ignored.Match(at, e.IsDir()) {
+		name := prefix + e.Name()
+		if e.Name() == ".git" || name == stagingName || l.known(name, e.IsDir()) {
 			continue
 		}
+		at := append(dir[:len(dir):len(dir)], e.Name())
 		switch {
+		case ignored.Match(at, e.IsDir()):
 		case !e.IsDir():
 			l.names = append(l.names, name)
-		case exists(filepath.Join(abs, e.Name(), ".git")):
-			l.names = append(l.names, name+"/")
 		default:
 			if err := l.walk(at, patterns); err != nil {
 				return err
@@ -65,6 +74,14 @@ func (l *untrackedList) walk(dir []string, patterns []gitignore.Pattern) error {
 	}
 	return nil
 }
+
+// has reports whether there is a name in the list of a directory.
+func has(list []fs.FileInfo, name string) bool {
+	_, found := slices.BinarySearchFunc(list, name, byName)
+	return found
+}
+
+func byName(fi fs.FileInfo, name string) int { return strings.Compare(fi.Name(), name) }
 
 // readIgnore reads a file of ignore patterns that are meant relative to the directory dir of the work tree.
 func readIgnore(file string, dir []string) []gitignore.Pattern {

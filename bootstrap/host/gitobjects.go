@@ -31,6 +31,7 @@ const objectCache = 32 << 20
 type gitObjects struct {
 	packs []*gitPack
 	loose map[plumbing.Hash]string // the objects directory that it is in
+	named func(name string) error  // refuses names in trees that are reached; may be nil
 }
 
 // gitPack is a pack and its index.

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -61,7 +60,7 @@ func planPack(o *gitObjects, want map[plumbing.Hash]struct{}) (*packPlan, error)
 			plan.loose = append(plan.loose, h)
 		}
 	}
-	slices.SortFunc(plan.loose, func(a, b plumbing.Hash) int { return bytes.Compare(a[:], b[:]) })
+	plumbing.HashesSort(plan.loose)
 	return plan, nil
 }
 

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -110,6 +109,11 @@ func (s *reach) tree(h plumbing.Hash, b []byte) error {
 		if e.mode == filemode.Submodule {
 			continue
 		}
+		if s.objects.named != nil {
+			if err := s.objects.named(e.name); err != nil {
+				return err
+			}
+		}
 		if err := s.find(e.hash, e.mode == filemode.Dir); err != nil {
 			return err
 		}
@@ -124,7 +128,7 @@ func (s *reach) prerequisites() (lines []string) {
 			continue
 		}
 		line := "-" + p.String()
-		slices.SortFunc(commits, func(a, b plumbing.Hash) int { return bytes.Compare(a[:], b[:]) })
+		plumbing.HashesSort(commits)
 		for _, c := range commits {
 			line += " " + c.String()
 		}

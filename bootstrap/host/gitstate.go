@@ -30,6 +30,10 @@ const (
 // Errors: fs.ErrNotExist if dir does not exist, ErrNotRepo if it is something
 // else, anything else if the repository is damaged or of a kind that cannot be read.
 func RepoState(ctx context.Context, dir string) (Repo, error) {
+	return (*Sight)(nil).repoState(ctx, dir)
+}
+
+func (s *Sight) repoState(ctx context.Context, dir string) (Repo, error) {
 	if err := ctx.Err(); err != nil {
 		return Repo{}, err
 	}
@@ -41,14 +45,14 @@ func RepoState(ctx context.Context, dir string) (Repo, error) {
 	if r.gitDir == r.dir {
 		return Repo{}, fmt.Errorf("reading %s: %w: it has no work tree", dir, ErrNotRepo)
 	}
-	out, err := r.state()
+	out, err := r.state(s.list)
 	if err != nil {
 		return Repo{}, fmt.Errorf("reading the repository in %s: %w", dir, err)
 	}
 	return out, nil
 }
 
-func (r *gitRepo) state() (out Repo, err error) {
+func (r *gitRepo) state(read lister) (out Repo, err error) {
 	branch, head, err := r.head()
 	if err != nil {
 		return out, err
@@ -72,16 +76,17 @@ func (r *gitRepo) state() (out Repo, err error) {
 			return out, err
 		}
 	}
-	out.Dirty, out.Untracked, err = r.changes(head)
+	out.Dirty, out.Untracked, err = r.changes(head, read)
 	return out, err
 }
 
 // changes compares the work tree with HEAD.
-func (r *gitRepo) changes(head plumbing.Hash) (dirty, untracked []string, err error) {
+func (r *gitRepo) changes(head plumbing.Hash, read lister) (dirty, untracked []string, err error) {
 	w, err := readWorkTree(r)
 	if err != nil {
 		return nil, nil, err
 	}
+	w.read = read
 	tree, err := w.headTree(head)
 	if err != nil {
 		return nil, nil, err
@@ -147,12 +152,6 @@ func (r *gitRepo) ahead(branch string, head plumbing.Hash) (bool, error) {
 	}
 	a, err := r.ancestor(head, there)
 	return a == notAncestor, err
-}
-
-// isTree tells whether a commit has the tree.
-func (r *gitRepo) isTree(commit, tree plumbing.Hash) bool {
-	c, err := r.commit(commit)
-	return err == nil && c.tree == tree
 }
 
 // markName is a file in the git directory that exists while a checkout is under

@@ -39,6 +39,26 @@ func TestRepoState(t *testing.T) {
 			must(t, os.Chtimes(file, fi.ModTime(), fi.ModTime()))
 			must(t, os.Chtimes(filepath.Join(d, ".git/index"), fi.ModTime(), fi.ModTime()))
 		}, dirty: []string{"flake.nix"}},
+		{name: "a byte changed, mtime restored", do: func(d string) {
+			file := filepath.Join(d, "flake.nix")
+			must(t, os.Chtimes(filepath.Join(d, ".git/index"), time.Now(), time.Now().Add(time.Hour))) // not racy
+			fi, err := os.Stat(file)
+			must(t, err)
+			must(t, os.WriteFile(file, []byte("{x}\n"), 0o644))
+			must(t, os.Chtimes(file, time.Now(), fi.ModTime()))
+		}, dirty: []string{"flake.nix"}},
+		{name: "new in a directory that is as it was", do: func(d string) { write(t, d, map[string]string{"a/b/c/new": "x"}) }, untracked: []string{"a/b/c/new"}},
+		{name: "a rule less", do: func(d string) {
+			write(t, d, map[string]string{".gitignore": "*.log\n", "a/b/x.log": "x"})
+			run(t, d, "add", ".gitignore")
+			run(t, d, "commit", "-qm", "x")
+			write(t, d, map[string]string{".gitignore": "*.tmp\n"})
+		}, dirty: []string{".gitignore"}, untracked: []string{"a/b/x.log"}},
+		{name: "HEAD moved, index and files not", do: func(d string) {
+			write(t, d, map[string]string{"a/b/c/d": "x\n"})
+			run(t, d, "commit", "-qam", "x")
+			run(t, d, "reset", "-q", "--soft", "HEAD~1")
+		}, dirty: []string{"a/b/c/d"}},
 		{name: "touched", do: func(d string) { must(t, os.Chtimes(filepath.Join(d, "flake.nix"), time.Now(), time.Unix(1e9, 0))) }},
 		{name: "deleted", do: func(d string) { write(t, d, map[string]string{"a/b/c/d": ""}) }, dirty: []string{"a/b/c/d"}},
 		{name: "exec bit", do: func(d string) { must(t, os.Chmod(filepath.Join(d, "flake.nix"), 0o755)) }, dirty: []string{"flake.nix"}},

@@ -65,17 +65,15 @@ func safeName(name string) bool {
 		!strings.EqualFold(name, "git~1") && !strings.ContainsAny(name, "/\x00")
 }
 
-// headTree returns the tree of a commit; without reading it, if the index knows that it equals it.
+// headTree returns the tree of a commit that is HEAD. It is not read, and nil, if the
+// index knows that it equals it.
 func (w *workTree) headTree(commit plumbing.Hash) (map[string]gitEntry, error) {
-	if w.root == nil || len(w.conflicts) > 0 || commit.IsZero() || !w.repo.isTree(commit, w.root.Hash) {
-		return w.repo.tree(commit)
+	if !w.tree.IsZero() && len(w.conflicts) == 0 && !commit.IsZero() {
+		tree, err := w.repo.treeOf(commit)
+		w.isHead = err == nil && tree == w.tree
 	}
-	t := make(map[string]gitEntry, len(w.index))
-	for name, e := range w.index {
-		if strings.HasSuffix(name, "/") {
-			return w.repo.tree(commit)
-		}
-		t[name] = gitEntry{e.Mode, e.Hash}
+	if w.isHead {
+		return nil, nil
 	}
-	return t, nil
+	return w.repo.tree(commit)
 }

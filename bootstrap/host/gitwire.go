@@ -60,6 +60,9 @@ type uploadPack interface {
 func dialGit(ctx context.Context, r Remote, ask bool) (*wire, error) {
 	u := parseGitURL(r.URL)
 	w := &wire{url: BareURL(r.URL), done: func() {}}
+	if r.Bundle != "" {
+		return w.begin(ctx, func() (uploadPack, error) { return openBundleRemote(r.Bundle) })
+	}
 	switch u.scheme {
 	case "file":
 		return w.begin(ctx, func() (uploadPack, error) { return openLocal(u.path) })

@@ -9,26 +9,45 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
-	"syscall"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/format/index"
 	"golang.org/x/sys/unix"
 )
 
 // workTree compares a work tree with its index.
 type workTree struct {
 	repo      *gitRepo
-	index     map[string]*index.Entry // of stage 0
+	entries   []indexEntry           // of the index, in order of path
+	index     map[string]*indexEntry // those of stage 0
 	conflicts map[string]bool
-	root      *index.TreeEntry // the index's own note of which tree it equals; nil if it does not know
+	tree      plumbing.Hash // that the index notes to be equal to; zero if it does not know
+	isHead    bool          // the index is as HEAD's tree
 	indexTime time.Time
 	fileMode  bool // the file system's exec bits mean something
 	eol       bool // line ends may have been converted on checkout
 	dirs      map[string]place
+	read      lister // by which directories are read whole; nil: each path is looked at
+	lists     map[string]listing
+}
+
+// listing is what lister said of a directory.
+type listing struct {
+	entries []fs.FileInfo
+	err     error
+}
+
+// list lists a directory of the work tree, whose name is empty or ends in a slash.
+func (w *workTree) list(dir string) ([]fs.FileInfo, error) {
+	l, ok := w.lists[dir]
+	if !ok {
+		l.entries, l.err = w.read(filepath.Join(w.repo.dir, dir))
+		w.lists[dir] = l
+	}
+	return l.entries, l.err
 }
 
 // place is what is on disk under a name.
@@ -52,7 +71,7 @@ type onDisk struct {
 
 // readWorkTree reads the index. A missing index is an empty one, as for git.
 func readWorkTree(r *gitRepo) (*workTree, error) {
-	w := &workTree{repo: r, index: map[string]*index.Entry{}, conflicts: map[string]bool{}, dirs: map[string]place{}}
+	w := &workTree{repo: r, index: map[string]*indexEntry{}, conflicts: map[string]bool{}, dirs: map[string]place{}, lists: map[string]listing{}}
 	w.fileMode = r.config.Raw.Section("core").Option("filemode") != "false"
 	autocrlf := r.config.Raw.Section("core").Option("autocrlf")
 	w.eol = autocrlf == "true" || autocrlf == "input" || exists(filepath.Join(r.dir, ".gitattributes"))
@@ -69,19 +88,20 @@ func readWorkTree(r *gitRepo) (*workTree, error) {
 		return nil, err
 	}
 	w.indexTime = fi.ModTime()
-	var idx index.Index
-	if err := index.NewDecoder(f).Decode(&idx); err != nil {
+	b := make([]byte, fi.Size()) // it is replaced, never written to
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, err
+	}
+	if w.entries, w.tree, err = parseIndex(b); err != nil {
 		return nil, fmt.Errorf("reading the index of %s: %w", r.dir, err)
 	}
-	for _, e := range idx.Entries {
-		if e.Stage != 0 {
-			w.conflicts[e.Name] = true
-			continue
+	w.index = make(map[string]*indexEntry, len(w.entries))
+	for i := range w.entries {
+		if e := &w.entries[i]; e.stage == 0 {
+			w.index[e.name] = e
+		} else {
+			w.conflicts[e.name] = true
 		}
-		w.index[e.Name] = e
-	}
-	if idx.Cache != nil && len(idx.Cache.Entries) > 0 && idx.Cache.Entries[0].Path == "" && idx.Cache.Entries[0].Entries >= 0 {
-		w.root = &idx.Cache.Entries[0]
 	}
 	return w, nil
 }
@@ -89,7 +109,7 @@ func readWorkTree(r *gitRepo) (*workTree, error) {
 // staged returns the index's entry for a path.
 func (w *workTree) staged(name string) gitEntry {
 	if e := w.index[name]; e != nil {
-		return gitEntry{e.Mode, e.Hash}
+		return e.gitEntry
 	}
 	return gitEntry{}
 }
@@ -104,8 +124,7 @@ func (w *workTree) look(name string) (onDisk, error) {
 		}
 		return onDisk{place: behindLink, blocked: blocked}, nil
 	}
-	file := filepath.Join(w.repo.dir, name)
-	fi, err := os.Lstat(file)
+	fi, err := w.lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return onDisk{}, nil
 	}
@@ -117,11 +136,26 @@ func (w *workTree) look(name string) (onDisk, error) {
 	case fi.IsDir():
 		d.place = aDirectory
 	case fi.Mode().IsRegular() || fi.Mode()&fs.ModeSymlink != 0:
-		d.gitEntry, err = w.identify(name, file, fi)
+		d.gitEntry, err = w.identify(name, fi)
 	default:
 		d.place = aStranger
 	}
 	return d, err
+}
+
+// lstat looks at a path whose parent is a directory.
+func (w *workTree) lstat(name string) (fs.FileInfo, error) {
+	if w.read != nil {
+		dir, base := path.Split(name)
+		if entries, err := w.list(dir); err == nil { // it need not be readable
+			i, found := slices.BinarySearchFunc(entries, base, byName)
+			if !found {
+				return nil, fs.ErrNotExist
+			}
+			return entries[i], nil
+		}
+	}
+	return os.Lstat(filepath.Join(w.repo.dir, name))
 }
 
 // parents finds out whether all directories above a path are directories: nothing, if one is missing.
@@ -136,7 +170,7 @@ func (w *workTree) parents(name string) (blocked string, p place) {
 	if blocked, p := w.parents(dir); p != aDirectory {
 		return blocked, p
 	}
-	fi, err := os.Lstat(filepath.Join(w.repo.dir, dir))
+	fi, err := w.lstat(dir)
 	switch {
 	case err != nil:
 		p = nothing
@@ -150,20 +184,21 @@ func (w *workTree) parents(name string) (blocked string, p place) {
 }
 
 // identify returns the mode and blob name that git would give a file or symlink.
-func (w *workTree) identify(name, file string, fi fs.FileInfo) (gitEntry, error) {
+func (w *workTree) identify(name string, fi fs.FileInfo) (gitEntry, error) {
 	old := w.index[name]
 	e := gitEntry{mode: filemode.Regular}
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		e.mode = filemode.Symlink
-	case !w.fileMode && old != nil && old.Mode == filemode.Executable, w.fileMode && fi.Mode()&0o100 != 0:
+	case !w.fileMode && old != nil && old.mode == filemode.Executable, w.fileMode && fi.Mode()&0o100 != 0:
 		e.mode = filemode.Executable
 	}
-	if old != nil && sameStat(old, fi) && old.ModifiedAt.Before(w.indexTime) {
-		e.hash = old.Hash
+	if old != nil && old.sameStat(fi) && old.older(w.indexTime) {
+		e.hash = old.hash
 		return e, nil
 	}
 	var err error
+	file := filepath.Join(w.repo.dir, name)
 	if e.mode == filemode.Symlink {
 		var to string
 		to, err = os.Readlink(file)
@@ -171,24 +206,12 @@ func (w *workTree) identify(name, file string, fi fs.FileInfo) (gitEntry, error)
 		return e, err
 	}
 	e.hash, err = hashFile(file, fi.Size())
-	if err == nil && w.eol && old != nil && e.hash != old.Hash {
-		if h, ok := hashWithoutCR(file); ok && h == old.Hash {
+	if err == nil && w.eol && old != nil && e.hash != old.hash {
+		if h, ok := hashWithoutCR(file); ok && h == old.hash {
 			e.hash = h
 		}
 	}
 	return e, err
-}
-
-// sameStat tells whether a file has the metadata the index knows. Some writers
-// of indexes leave out nanoseconds; their files are then read, which is slow and right.
-func sameStat(e *index.Entry, fi fs.FileInfo) bool {
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	return ok && e.Size == uint32(fi.Size()) && e.Inode == uint32(st.Ino) &&
-		sameTime(e.ModifiedAt, st.Mtim) && sameTime(e.CreatedAt, st.Ctim)
-}
-
-func sameTime(t time.Time, ts syscall.Timespec) bool {
-	return uint32(t.Unix()) == uint32(ts.Sec) && int64(t.Nanosecond()) == int64(ts.Nsec)
 }
 
 func hashFile(file string, size int64) (plumbing.Hash, error) {
@@ -234,25 +257,21 @@ type difference struct {
 // and stops after max. also are the trees of commits whose checkout was cut
 // short: a path may be as in one of them, too.
 func (w *workTree) differences(head map[string]gitEntry, also []map[string]gitEntry, max int) ([]difference, error) {
-	tracked := map[string]bool{}
+	names := make([]string, 0, len(w.entries))
+	for i := range w.entries {
+		if name := w.entries[i].name; len(names) == 0 || name != names[len(names)-1] { // a conflict has several
+			names = append(names, name)
+		}
+	}
 	for name := range head {
-		tracked[name] = true
-	}
-	for name := range w.index {
-		tracked[name] = true
-	}
-	for name := range w.conflicts {
-		tracked[name] = true
-	}
-	names := make([]string, 0, len(tracked))
-	for name := range tracked {
-		names = append(names, name)
+		if w.index[name] == nil && !w.conflicts[name] {
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
-	allowed := append([]map[string]gitEntry{head}, also...)
 	var out []difference
 	for _, name := range names {
-		d, same, err := w.compare(name, allowed)
+		d, same, err := w.compare(name, head, also)
 		if err != nil {
 			return nil, err
 		}
@@ -265,19 +284,22 @@ func (w *workTree) differences(head map[string]gitEntry, also []map[string]gitEn
 	return out, nil
 }
 
-func (w *workTree) compare(name string, allowed []map[string]gitEntry) (onDisk, bool, error) {
-	if e := w.index[name]; e != nil && e.SkipWorktree {
-		return onDisk{}, e.Hash == allowed[0][name].hash, nil
+func (w *workTree) compare(name string, head map[string]gitEntry, also []map[string]gitEntry) (onDisk, bool, error) {
+	e, staged, committed := w.index[name], w.staged(name), head[name]
+	if w.isHead {
+		committed = staged
+	}
+	if e != nil && e.skipWorktree {
+		return onDisk{}, staged.hash == committed.hash, nil
 	}
 	d, err := w.look(name)
 	if err != nil {
 		return d, false, err
 	}
-	ok, staged := false, false
-	for _, t := range allowed {
+	ok, known := d.matches(committed), staged == committed
+	for _, t := range also {
 		ok = ok || d.matches(t[name])
-		staged = staged || w.staged(name) == t[name]
+		known = known || staged == t[name]
 	}
-	e := w.index[name]
-	return d, ok && staged && !w.conflicts[name] && (e == nil || !e.IntentToAdd), nil
+	return d, ok && known && !w.conflicts[name] && (e == nil || !e.intentToAdd), nil
 }

@@ -10,6 +10,8 @@ import (
 	"context"
 	"io/fs"
 	"time"
+
+	"movein/bootstrap/host/bundle"
 )
 
 // View reads the host.
@@ -21,6 +23,7 @@ type View interface {
 	Repos
 	Store
 	Memory
+	Onlooker
 	Teller
 	Looker
 	Secrets
@@ -49,6 +52,12 @@ type Files interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// Writable says why this process may not make and remove things in the directory name.
 	Writable(name string) error
+	// List is ReadDir with the metadata of each, not followed, as it was when it was
+	// first asked for since a program ran or something was changed.
+	List(name string) ([]fs.FileInfo, error)
+	// Lstats calls each with the metadata of each of the names, which are below dir; nil if it
+	// cannot be looked at. They are only good until each returns.
+	Lstats(dir string, names []string, each func(i int, info fs.FileInfo))
 	// Free is how many bytes an unprivileged user can still write to the file
 	// system that name, or its nearest existing parent, is on.
 	Free(name string) (int64, error)
@@ -140,6 +149,12 @@ type Memory interface {
 	Remember(key string, data []byte)
 }
 
+// Onlooker keeps what was found out by looking, for as long as nothing is changed.
+type Onlooker interface {
+	// Once returns what look says of key; who asks again gets the same. Errors are not kept.
+	Once(key string, look func() (any, error)) (any, error)
+}
+
 // Teller tells people what happens on the way. The same text is told once a step.
 type Teller interface {
 	// Progress tells how far a long operation is. Total 0: unknown.
@@ -206,6 +221,9 @@ type Bundler interface {
 	// commits. A file of that name among reuse that is whole is linked instead. ErrNotRepo,
 	// ErrNoCommits, ErrNeedsGit, *DamagedRepoError; nothing is left behind then.
 	Bundle(ctx context.Context, dir, into string, reuse []string) (file string, err error)
+	// BundleBranch makes file a git bundle of the branch that the clone dir is on, and of
+	// nothing else. Errors: those of Bundle, ErrHasVault, ErrNoBranch.
+	BundleBranch(ctx context.Context, dir, file string) error
 }
 
 // Unpacker unpacks archives.
@@ -221,6 +239,11 @@ type Unpacker interface {
 	// or not at all, with mode 0755, and nothing else of the archive. The archive's
 	// SHA-256 must be the given one, or nothing is written and the error is a *DigestError.
 	Extract(ctx context.Context, archive, sha256, name, file string) error
+	// Unbundle writes the entry of that name in a bundle to the file to, whole or not at
+	// all. If the name ends with a slash, all entries below it go to the directory to,
+	// which must not exist, and nothing is synced. What is not as the manifest says is
+	// a *DigestError, and nothing of it is left.
+	Unbundle(ctx context.Context, b bundle.File, name, to string) error
 }
 
 // Cmd is one command to run.
@@ -247,6 +270,7 @@ type Result struct {
 type Remote struct {
 	URL    string `json:"url"`
 	Branch string `json:"branch,omitempty"` // "": what the remote's HEAD names
+	Bundle string `json:"-"`                // a git bundle that is asked in the remote's place; "": none
 
 	Logins *Logins `json:"-"` // set by Real
 }

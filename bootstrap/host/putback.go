@@ -59,12 +59,14 @@ type putter struct {
 	dir string
 }
 
-// temp is the name that what is put back has until it is whole. It does not
+// PutName is the name that what is put back as base has until it is whole. It does not
 // depend on the run, so that what a killed one leaves is found.
-func (p putter) temp() string {
-	sum := sha256.Sum256([]byte(p.base))
+func PutName(base string) string {
+	sum := sha256.Sum256([]byte(base))
 	return ".movein-put-" + hex.EncodeToString(sum[:8])
 }
+
+func (p putter) temp() string { return PutName(p.base) }
 
 func (p putter) directory() ([]string, error) {
 	if p.now == nil {

@@ -95,6 +95,9 @@ func (r *Real) Readlink(name string) (string, error) { return os.Readlink(r.path
 // ReadDir implements Files.
 func (r *Real) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(r.full(name)) }
 
+// List implements Files.
+func (r *Real) List(name string) ([]fs.FileInfo, error) { return r.Sight.list(r.full(name)) }
+
 // Now implements Clock.
 func (*Real) Now() time.Time { return time.Now() }
 
@@ -271,11 +274,16 @@ func (o Foreign) Recall(key string) []byte {
 func (Foreign) Remember(string, []byte) {}
 
 // Writable implements Files.
-func (r Real) Writable(name string) error {
+func (r *Real) Writable(name string) error {
 	if err := unix.Access(r.full(name), unix.W_OK|unix.X_OK); err != nil {
 		return &fs.PathError{Op: "access", Path: name, Err: err}
 	}
 	return nil
+}
+
+// Once implements Onlooker.
+func (r *Real) Once(key string, with func() (any, error)) (any, error) {
+	return look(r.Sight, "once "+key, with)
 }
 
 // Free implements Files.
@@ -342,12 +350,15 @@ func (r *Real) Tip(ctx context.Context, remote Remote) (Tip, error) {
 // Repo implements Repos.
 func (r *Real) Repo(ctx context.Context, dir string) (Repo, error) {
 	dir = r.full(dir)
-	return look(r.Sight, "repo "+dir, func() (Repo, error) { return RepoState(ctx, dir) })
+	return look(r.Sight, "repo "+dir, func() (Repo, error) { return r.Sight.repoState(ctx, dir) })
 }
 
 // Clone implements Cloner.
 func (r *Real) Clone(ctx context.Context, remote Remote, dir string) error {
 	remote.Logins = r.Logins
+	if remote.Bundle != "" {
+		remote.Bundle = r.path(remote.Bundle)
+	}
 	note, err := CloneRepo(ctx, remote, r.path(dir), nil)
 	if note != "" {
 		r.Warn("%s", note)
@@ -358,6 +369,9 @@ func (r *Real) Clone(ctx context.Context, remote Remote, dir string) error {
 // FastForward implements Cloner.
 func (r *Real) FastForward(ctx context.Context, dir string, remote Remote, commit string) error {
 	remote.Logins = r.Logins
+	if remote.Bundle != "" {
+		remote.Bundle = r.path(remote.Bundle)
+	}
 	return FastForward(ctx, r.path(dir), remote, commit)
 }
 
@@ -377,6 +391,11 @@ func (r *Real) Bundle(ctx context.Context, dir, into string, reuse []string) (st
 		return "", err
 	}
 	return filepath.Join(into, filepath.Base(file)), nil
+}
+
+// BundleBranch implements Bundler.
+func (r *Real) BundleBranch(ctx context.Context, dir, file string) error {
+	return BundleBranch(ctx, r.full(dir), r.path(file))
 }
 
 // Resolve returns where name leads when every link in it is followed; name itself if that is nowhere.

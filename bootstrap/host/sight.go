@@ -2,6 +2,10 @@ package host
 
 import (
 	"context"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -25,9 +29,23 @@ type glance struct {
 
 // daemonLine is an open connection to a daemon.
 type daemonLine struct {
-	mu   sync.Mutex
-	conn *workerConn
-	said Daemon
+	mu    sync.Mutex
+	conn  *workerConn
+	said  Daemon
+	valid map[string]bool // paths that it knows
+}
+
+// ask returns those of the paths that the daemon does not know. It is not asked twice
+// for one that it knows.
+func (l *daemonLine) ask(ctx context.Context, paths []string) (unknown []string, err error) {
+	paths = slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return l.valid[p] })
+	if unknown, err = l.conn.ask(ctx, paths); err != nil {
+		return nil, err
+	}
+	for _, p := range paths {
+		l.valid[p] = !slices.Contains(unknown, p)
+	}
+	return unknown, nil
 }
 
 // Over forgets everything for good. It is called before the first change.
@@ -76,6 +94,25 @@ func look[T any](s *Sight, key string, with func() (T, error)) (T, error) {
 	return what, g.err
 }
 
+// listKey begins the keys of directories.
+const listKey = "list "
+
+// list is listDir. What it says is remembered until a program runs, which may change
+// what is in a directory, and has its own look at it.
+func (s *Sight) list(dir string) ([]fs.FileInfo, error) {
+	return look(s, listKey+dir, func() ([]fs.FileInfo, error) { return listDir(dir) })
+}
+
+// ran forgets what a program that ran may have changed or seen otherwise.
+func (s *Sight) ran() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.seen, func(key string, _ *glance) bool { return strings.HasPrefix(key, listKey) })
+}
+
 // queryDaemon is QueryDaemon over a connection that is kept open: each new one
 // costs the daemon a process.
 func (s *Sight) queryDaemon(ctx context.Context, socket string, paths []string) (Daemon, error) {
@@ -86,7 +123,7 @@ func (s *Sight) queryDaemon(ctx context.Context, socket string, paths []string) 
 	line.mu.Lock()
 	defer line.mu.Unlock()
 	if line.conn != nil {
-		if unknown, err := line.conn.ask(ctx, paths); err == nil {
+		if unknown, err := line.ask(ctx, paths); err == nil {
 			d := line.said
 			d.Unknown = unknown
 			return d, nil
@@ -98,7 +135,8 @@ func (s *Sight) queryDaemon(ctx context.Context, socket string, paths []string) 
 		return Daemon{}, explainDaemon(ctx, socket, err)
 	}
 	d := line.said
-	if d.Unknown, err = line.conn.ask(ctx, paths); err != nil {
+	line.valid = map[string]bool{}
+	if d.Unknown, err = line.ask(ctx, paths); err != nil {
 		line.conn.conn.Close()
 		line.conn = nil
 		return Daemon{}, explainDaemon(ctx, socket, err)

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -32,80 +31,31 @@ func Stamp(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("stamping: %w", &fs.PathError{Op: "readlink", Path: path, Err: err})
 	}
-	s := &stamper{ctx: ctx, top: path, sums: map[string][sha256.Size]byte{}}
-	s.news.L = &s.mu
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		s.todo = []string{"."}
-		s.run(runtime.GOMAXPROCS(0))
-	}
-	if s.err != nil {
-		return "", fmt.Errorf("stamping: %w", s.err)
+	sums := map[string][sha256.Size]byte{} // by directory, relative to path
+	for todo := []string{"."}; len(todo) > 0 && st.Mode&unix.S_IFMT == unix.S_IFDIR; {
+		dir := todo[len(todo)-1]
+		digest, below, err := stampDir(ctx, path, dir)
+		if err != nil {
+			return "", fmt.Errorf("stamping: %w", err)
+		}
+		sums[dir], todo = digest, append(todo[:len(todo)-1], below...)
 	}
 	sum := sha256.New()
 	sum.Write(rec)
-	for _, dir := range slices.Sorted(maps.Keys(s.sums)) {
-		digest := s.sums[dir]
+	for _, dir := range slices.Sorted(maps.Keys(sums)) {
+		digest := sums[dir]
 		sum.Write(append(append([]byte(dir), 0), digest[:]...))
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// stamper makes a digest for each directory below top, each by whoever is free.
-type stamper struct {
-	ctx  context.Context
-	top  string
-	mu   sync.Mutex // guards what follows
-	news sync.Cond  // todo, busy or err changed
-	todo []string   // directories, relative to top
-	busy int        // directories being read
-	sums map[string][sha256.Size]byte
-	err  error
-}
-
-// run reads all directories with the given number of goroutines.
-func (s *stamper) run(workers int) {
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(s.work)
-	}
-	wg.Wait()
-}
-
-// work reads directories until there are none or there is an error.
-func (s *stamper) work() {
-	buf := make([]byte, 32<<10)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		for len(s.todo) == 0 && s.busy > 0 && s.err == nil {
-			s.news.Wait()
-		}
-		if len(s.todo) == 0 || s.err != nil {
-			return
-		}
-		dir := s.todo[len(s.todo)-1]
-		s.todo = s.todo[:len(s.todo)-1]
-		s.busy++
-		s.mu.Unlock()
-		sum, below, err := s.readDir(dir, buf)
-		s.mu.Lock()
-		s.busy--
-		s.todo = append(s.todo, below...)
-		s.sums[dir] = sum
-		if err != nil {
-			s.err = err
-		}
-		s.news.Broadcast()
-	}
-}
-
-// readDir returns the digest of the records of what is in dir, sorted by name,
-// and the directories that are in it.
-func (s *stamper) readDir(dir string, buf []byte) (sum [sha256.Size]byte, below []string, err error) {
-	if err := s.ctx.Err(); err != nil {
+// stampDir returns the digest of the records of what is in the directory dir below
+// top, sorted by name, and the directories that are in it.
+func stampDir(ctx context.Context, top, dir string) (sum [sha256.Size]byte, below []string, err error) {
+	if err := ctx.Err(); err != nil {
 		return sum, nil, err
 	}
-	path := filepath.Join(s.top, dir)
+	path := filepath.Join(top, dir)
 	var fd int
 	if err := retryEINTR(func() (err error) {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -114,7 +64,7 @@ func (s *stamper) readDir(dir string, buf []byte) (sum [sha256.Size]byte, below 
 		return sum, nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	names, err := readNames(fd, buf)
+	names, err := readNames(fd)
 	if err != nil {
 		return sum, nil, &fs.PathError{Op: "readdirent", Path: path, Err: err}
 	}
@@ -135,13 +85,18 @@ func (s *stamper) readDir(dir string, buf []byte) (sum [sha256.Size]byte, below 
 	return sha256.Sum256(recs), below, nil
 }
 
+// direntBufs are for what the kernel says of directories.
+var direntBufs = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
 // readNames returns the names in the directory fd, sorted.
-func readNames(fd int, buf []byte) ([]string, error) {
+func readNames(fd int) ([]string, error) {
+	buf := direntBufs.Get().(*[16 << 10]byte)
+	defer direntBufs.Put(buf)
 	var names []string
 	for {
 		var n int
 		err := retryEINTR(func() (err error) {
-			n, err = unix.ReadDirent(fd, buf)
+			n, err = unix.ReadDirent(fd, buf[:])
 			return err
 		})
 		if err != nil {

@@ -46,15 +46,11 @@ const unpackChunk = 256 << 10
 // whole file could be read and its digest is another one, whatever else is
 // wrong with it.
 func Unpack(ctx context.Context, archive, sha256hex, dir string, progress func(done, total int64)) error {
-	// It may be a user's who means ill: a FIFO would be waited for, and a device never ends.
-	f, err := os.OpenFile(archive, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := openRegular(archive)
 	if err != nil {
 		return fmt.Errorf("unpacking: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("unpacking %s: %w", archive, cmp.Or(err, errors.New("it is no regular file")))
-	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("unpacking %s: %w", archive, err)
 	}
@@ -137,4 +133,18 @@ func removeTree(dir string) error {
 		return nil // RemoveAll tells what is left
 	})
 	return os.RemoveAll(dir)
+}
+
+// openRegular opens a regular file for reading. It may be a user's who means ill: a FIFO
+// would be waited for, and a device never ends.
+func openRegular(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, cmp.Or(err, error(&fs.PathError{Op: "open", Path: name, Err: errors.New("it is no regular file")}))
+	}
+	return f, nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -114,8 +115,8 @@ var order = []string{"failed", "drifted", "empty", "in sync"}
 // NewFleet merges what was seen: of each home the newest counts, what is older tells since when.
 func NewFleet(seen []Seen) (f Fleet) {
 	seen = slices.Clone(seen)
-	slices.SortStableFunc(seen, func(a, b Seen) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), a.Time.Compare(b.Time))
+	sort.SliceStable(seen, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(seen[i].Host, seen[j].Host), seen[i].Time.Compare(seen[j].Time)) < 0
 	})
 	at := map[string]int{}
 	for _, s := range seen {
@@ -138,8 +139,8 @@ func NewFleet(seen []Seen) (f Fleet) {
 		}
 		f[i] = r
 	}
-	slices.SortStableFunc(f, func(a, b member) int {
-		return cmp.Compare(slices.Index(order, a.state), slices.Index(order, b.state))
+	sort.SliceStable(f, func(i, j int) bool {
+		return slices.Index(order, f[i].state) < slices.Index(order, f[j].state)
 	})
 	return f
 }

@@ -52,7 +52,7 @@ func bench(b *testing.B, files, size int, restore bool) {
 		b.StopTimer()
 		runs, _, err := s.List(h)
 		check(b, err)
-		check(b, home.Changer{Backups: s, Record: s.Dir + "/../change.json"}.Prune(h, runs))
+		check(b, (&home.Changer{Backups: s, Record: s.Dir + "/../change.json"}).Prune(h, runs))
 		b.StartTimer()
 	}
 }

@@ -42,7 +42,7 @@ type Job struct {
 }
 
 // Do makes the change. Nothing is changed if the backup cannot be made.
-func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
+func (c *Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	rec, resumed, err := c.record(h)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (c Changer) Do(ctx context.Context, h host.Host, job Job) error {
 // done ends a change. What was done is safe from a power loss before the record
 // goes, and so is that it is gone: who finds it later takes everything back that was
 // done since.
-func (c Changer) done(h host.Host) error {
+func (c *Changer) done(h host.Host) error {
 	if err := h.Sync(c.Backups.Home); err != nil {
 		return fmt.Errorf("making the home safe from a power loss: %w", err)
 	}
@@ -106,7 +106,7 @@ func cmpHint(err error, other string) string {
 }
 
 // backUp copies all that the job changes, and sees that nobody changed it meanwhile.
-func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (*Backup, error) {
+func (c *Changer) backUp(ctx context.Context, h host.Host, job Job) (*Backup, error) {
 	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: job.Reason, Generation: job.Generation})
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (c Changer) backUp(ctx context.Context, h host.Host, job Job) (*Backup, err
 }
 
 // parts does one thing after the other.
-func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) error {
+func (c *Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) error {
 	if err := c.clear(ctx, h, job.Items); err != nil {
 		return err
 	}
@@ -171,14 +171,14 @@ func (c Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) e
 	return c.sweep(ctx, h, job.Items)
 }
 
-func (c Changer) place(path string) host.Place { return host.Place{Base: c.Backups.Home, Name: path} }
+func (c *Changer) place(path string) host.Place { return host.Place{Base: c.Backups.Home, Name: path} }
 
 // clear takes away what is in the way, all of which is in the backup, and makes
 // directories of what was one link. A plain file in the way of chezmoi's stays:
 // what chezmoi makes of it may begin with what it is. What chezmoi wants to be gone
 // goes here: it does not remove all that there may be. So does what home-manager drops
 // and would reach through a link: it would remove that, too, and fail.
-func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
+func (c *Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 	if err := c.open(ctx, h, items); err != nil {
 		return err
 	}
@@ -207,13 +207,13 @@ func (c Changer) clear(ctx context.Context, h host.Host, items []Item) error {
 }
 
 // plain reports whether a regular file is there, and its owner may read it.
-func (c Changer) plain(v host.Files, i Item) bool {
+func (c *Changer) plain(v host.View, i Item) bool {
 	info, err := v.Lstat(c.place(i.Path).String())
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o400 != 0
 }
 
 // open lets directories be written to that will be once chezmoi was there.
-func (c Changer) open(ctx context.Context, h host.Host, items []Item) error {
+func (c *Changer) open(ctx context.Context, h host.Host, items []Item) error {
 	for _, i := range items {
 		if !opens(i) {
 			continue
@@ -252,7 +252,7 @@ func Shown(name string) string {
 
 // sweep takes away links of generations that neither is active nor was: those that
 // a change left which was cut short.
-func (c Changer) sweep(ctx context.Context, h host.Host, items []Item) error {
+func (c *Changer) sweep(ctx context.Context, h host.Host, items []Item) error {
 	for _, i := range slices.Backward(items) {
 		if i.Verb != Delete || i.Claim.Owner != HomeManager {
 			continue

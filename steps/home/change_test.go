@@ -18,14 +18,14 @@ import (
 )
 
 // newWorld is a random home, and where its backups are.
-func newWorld(t testing.TB, seed uint64) (*world, Changer) {
+func newWorld(t testing.TB, seed uint64) (*world, *Changer) {
 	t.Helper()
 	w := &world{dir: filepath.Join(t.TempDir(), "home"), r: rand.New(rand.NewPCG(seed, 1))}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	w.fill()
-	return w, Changer{Backups: Backups{Dir: filepath.Join(filepath.Dir(w.dir), "backups"), Home: w.dir}, Record: filepath.Join(filepath.Dir(w.dir), "change.json")}
+	return w, &Changer{Backups: Backups{Dir: filepath.Join(filepath.Dir(w.dir), "backups"), Home: w.dir}, Record: filepath.Join(filepath.Dir(w.dir), "change.json")}
 }
 
 func (w *world) preview(t testing.TB, d wish) []Item {
@@ -38,7 +38,7 @@ func (w *world) preview(t testing.TB, d wish) []Item {
 }
 
 // apply makes the change of items.
-func (w *world) apply(c Changer, h host.Host, d wish, items []Item) error {
+func (w *world) apply(c *Changer, h host.Host, d wish, items []Item) error {
 	gen, last := w.gen, w.last
 	err := c.Do(context.Background(), h, Job{
 		Items:    items,

@@ -11,6 +11,15 @@ import (
 	"movein/bootstrap/host"
 )
 
+// leads reports whether target is where the wanted link leads.
+func (c Claim) leads(target string) bool {
+	if target == c.Target || target == c.Alias {
+		return true
+	}
+	clean := filepath.Clean(target)
+	return clean == c.Target || clean == c.Alias
+}
+
 // link compares what is there with a link that is wanted.
 func (p *preview) link(c Claim, info fs.FileInfo) error {
 	switch {
@@ -19,10 +28,10 @@ func (p *preview) link(c Claim, info fs.FileInfo) error {
 		if err != nil {
 			return err
 		}
-		if clean := filepath.Clean(target); target == c.Target || clean == c.Target || c.Alias != "" && clean == c.Alias {
+		if c.leads(target) {
 			return nil
 		}
-		if p.own(c, info, digest([]byte(target))) || c.Owner == HomeManager && managedLink.MatchString(target) {
+		if p.own(c, info, digest([]byte(target))) || c.Owner == HomeManager && managedLink().MatchString(target) {
 			p.add(Update, "", c)
 			return nil
 		}
@@ -160,7 +169,7 @@ func (p *preview) was(path string, info fs.FileInfo) (string, error) {
 		switch {
 		case err != nil:
 			return "", err
-		case managedLink.MatchString(target):
+		case managedLink().MatchString(target):
 			return "home-manager's link", nil
 		case !p.leads(path):
 			return "dangling link", nil

@@ -35,7 +35,7 @@ func unfolds(items []Item) (out []unfold) {
 
 // unfoldAgain makes the links of a change that was cut short, as far as it got to
 // where they are due.
-func (c Changer) unfoldAgain(h host.Host, links []unfold) error {
+func (c *Changer) unfoldAgain(h host.Host, links []unfold) error {
 	for _, l := range links {
 		name := c.place(string(l.Path)).String()
 		if top, err := h.Lstat(c.place(string(l.Top)).String()); err == nil && !top.IsDir() {
@@ -54,11 +54,12 @@ func (c Changer) unfoldAgain(h host.Host, links []unfold) error {
 	return nil
 }
 
-// removeTemporary removes the files that a chezmoi which was killed was writing: it
-// writes .NAMEnumber in the directory where it wrote first, then renames that
-// (github.com/google/renameio, and chezmoi's internal/chezmoi/realsystem_unix.go).
-// Only those are meant that are newer than the backup that was made before.
-func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string) error {
+// removeTemporary removes what was being written when its writer was killed: by movein,
+// under the name for that, or by chezmoi, which writes .NAMEnumber in the directory where
+// it wrote first, then renames that (github.com/google/renameio, and chezmoi's
+// internal/chezmoi/realsystem_unix.go). Of chezmoi's only those are meant that are newer
+// than the backup that was made before.
+func (c *Changer) removeTemporary(ctx context.Context, h host.Host, runs []string) error {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -66,10 +67,11 @@ func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string
 	if err != nil {
 		return nil //nolint:nilerr // what they were is not known: they stay
 	}
-	dirs, bases := map[string]bool{}, map[string]bool{}
+	dirs, bases, own := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, e := range first.Entries {
 		if !e.Parent {
 			dirs[parentOf(e.Name)], bases[filepath.Base(e.Name)] = true, true
+			own[filepath.Join(parentOf(e.Name), host.PutName(filepath.Base(e.Name)))] = true
 		}
 	}
 	var found []string
@@ -80,17 +82,20 @@ func (c Changer) removeTemporary(ctx context.Context, h host.Host, runs []string
 		}
 		for _, e := range entries {
 			info, err := e.Info()
-			if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(first.Time.Truncate(time.Second)) || !temporary(e.Name(), bases) {
+			if err != nil {
 				continue
 			}
-			found = append(found, filepath.Join(dir, e.Name()))
+			path := filepath.Join(dir, e.Name())
+			if own[path] || info.Mode().IsRegular() && !info.ModTime().Before(first.Time.Truncate(time.Second)) && temporary(e.Name(), bases) {
+				found = append(found, path)
+			}
 		}
 	}
 	if len(found) == 0 {
 		return nil
 	}
 	// It may be somebody else's after all.
-	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: "before temporary files of a chezmoi that was killed were removed", Aside: true})
+	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: "before temporary files of a run that was killed were removed", Aside: true})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,40 @@
 package home
 
-import "testing"
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"movein/bootstrap/host"
+)
+
+func TestWhatAKilledRunWasPuttingBackIsRemoved(t *testing.T) {
+	dir, c := plantedHome(t, "d/f mine")
+	long := time.Now().Add(-time.Hour)
+	mine, theirs := dir+"/d/"+host.PutName("f"), dir+"/d/"+host.PutName("g")
+	func() {
+		defer func() { _ = recover() }() // as good as killed
+		_ = c.Do(t.Context(), &host.Real{}, Job{Items: itemsFor(t, dir, cz("d/f", "new")), Chezmoi: func(context.Context) error {
+			for _, name := range []string{mine, theirs} {
+				if err := errors.Join(os.WriteFile(name, []byte("mine"), 0o600), os.Chtimes(name, long, long)); err != nil {
+					t.Error(err)
+				}
+			}
+			panic("killed")
+		}})
+	}()
+	if err := c.Resume(t.Context(), &host.Real{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(mine); err == nil {
+		t.Error("it is there still")
+	}
+	if _, err := os.Lstat(theirs); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestTemporaryFilesOfChezmoiAreKnownByTheirNames(t *testing.T) {
 	bases := map[string]bool{".writable": true, "plain": true, ".v1": true}

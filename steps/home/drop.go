@@ -27,7 +27,7 @@ func (p *preview) drop() error {
 			return unseen(p.name(c.Path), err)
 		}
 		path := p.reached(c.Path)
-		if target != c.Target && !managedLink.MatchString(target) || path == "" {
+		if target != c.Target && !managedLink().MatchString(target) || path == "" {
 			continue
 		}
 		p.items = append(p.items, Item{Path: path, Verb: Delete, Claim: c})

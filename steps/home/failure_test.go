@@ -255,7 +255,7 @@ func TestWhatCouldNotBeKeptIsSeenBeforehand(t *testing.T) {
 	check(t, os.Chmod(b.Home+"/d/closed", 0o600))
 	check(t, os.Chmod(b.Home+"/own", 0o000))
 	see := func(top, path string) error {
-		c := home.Changer{Backups: home.Backups{Dir: b.Dir, Home: top}, Record: b.Dir + "/change.json"}
+		c := &home.Changer{Backups: home.Backups{Dir: b.Dir, Home: top}, Record: b.Dir + "/change.json"}
 		return c.Refused(t.Context(), h, []home.Item{{Path: path, Verb: home.Replace}})
 	}
 	refused(t, see(b.Home, "d"), b.Home+"/d/closed/a", "permission denied", "nothing was changed")

@@ -45,7 +45,7 @@ func (b Backups) done(h host.Host, run string, o Outcome) error {
 }
 
 // there is an error if a backup of a change is not: what it alone had cannot be given back.
-func (c Changer) there(v host.View, runs []string) error {
+func (c *Changer) there(v host.View, runs []string) error {
 	names, err := c.Backups.names(v)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ type Return struct {
 
 // Returning is the run to before which a change was on its way that was cut short;
 // "" if none was.
-func (c Changer) Returning(v host.View) string {
+func (c *Changer) Returning(v host.View) string {
 	rec, _, err := c.record(v)
 	if err != nil {
 		return "" // whoever resumes it tells
@@ -169,7 +169,7 @@ func (c Changer) Returning(v host.View) string {
 // Return makes the home what it was before a run: all that it and the later ones
 // know. It is a change as others are: backed up, and taken back if it goes wrong.
 // One that was cut short is ended by the same again.
-func (c Changer) Return(ctx context.Context, h host.Host, job Return) (Restored, error) {
+func (c *Changer) Return(ctx context.Context, h host.Host, job Return) (Restored, error) {
 	rec, resumed, err := c.record(h)
 	switch {
 	case err != nil:
@@ -216,14 +216,14 @@ func (c Changer) Return(ctx context.Context, h host.Host, job Return) (Restored,
 }
 
 // UnderWay says that a change was cut short, which has to be ended before another begins.
-func (c Changer) UnderWay() error {
+func (c *Changer) UnderWay() error {
 	return bootstrap.Hint(bootstrap.Refuse("a change of the home was cut short"), "end it first, then run the same command again: movein apply")
 }
 
 // reactivate has the generation activated without losing what is in the place of
 // its links: that was so then, or was made so since. Links that were not there then
 // are taken away again.
-func (c Changer) reactivate(ctx context.Context, h host.Host, rec *record, job Return) error {
+func (c *Changer) reactivate(ctx context.Context, h host.Host, rec *record, job Return) error {
 	var foreign []Claim
 	for _, claim := range job.Claims {
 		name := c.place(claim.Path).String()
@@ -255,7 +255,7 @@ func (m move) loses() bool {
 	case m.verb == none, m.verb == touch, m.verb == prune, m.now.Kind == host.KindAbsent, m.SameContent(m.now):
 		return false
 	}
-	return m.now.Kind != host.KindLink || !managedLink.MatchString(m.now.Target)
+	return m.now.Kind != host.KindLink || !managedLink().MatchString(m.now.Target)
 }
 
 // with is all, and those of more that are not among them.

@@ -28,7 +28,7 @@ func (w *world) moment(t testing.TB, name string) moment {
 }
 
 // step makes a random change with some user's doings before it, if it makes one.
-func (w *world) step(t testing.TB, c Changer, from, to string) {
+func (w *world) step(t testing.TB, c *Changer, from, to string) {
 	t.Helper()
 	for {
 		d := w.wish()
@@ -53,7 +53,7 @@ func (w *world) step(t testing.TB, c Changer, from, to string) {
 }
 
 // back goes back to before a run, when the home was as m tells.
-func (w *world) back(c Changer, h host.Host, to Run, m moment, from string, fail error) error {
+func (w *world) back(c *Changer, h host.Host, to Run, m moment, from string, fail error) error {
 	gen, last := w.gen, w.last
 	d := wish{gen: m.gen}
 	var claims []Claim
@@ -79,7 +79,7 @@ func (w *world) back(c Changer, h host.Host, to Run, m moment, from string, fail
 	return err
 }
 
-func (c Changer) steps(t testing.TB) []Run {
+func (c *Changer) steps(t testing.TB) []Run {
 	t.Helper()
 	runs, broken, err := c.Backups.List(&host.Real{})
 	if err != nil || len(broken) > 0 {

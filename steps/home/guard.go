@@ -13,6 +13,9 @@ type Conflict struct{ Outer, Inner Claim }
 // below one that is to be something else than a directory, or what is in an exact
 // directory whose owner does not have it. Claims of one owner are its own business.
 func Conflicts(claims []Claim) (out []Conflict) {
+	if !slices.ContainsFunc(claims, func(c Claim) bool { return c.Owner != claims[0].Owner }) {
+		return nil
+	}
 	byPath := map[string][]Claim{}
 	for _, c := range claims {
 		byPath[c.Path] = append(byPath[c.Path], c)
@@ -67,7 +70,7 @@ func Settle(claims []Claim, ownership map[string]Owner) (kept, suppressed []Clai
 			solid[c.Path] = true
 		}
 	}
-	exact := map[string]Owner{}
+	exact, kept := map[string]Owner{}, make([]Claim, 0, len(claims))
 	for _, c := range claims {
 		if c.Kind == Dir && c.Exact {
 			exact[c.Path] = c.Owner

@@ -15,7 +15,7 @@ import (
 // their places is kept in a backup of its own, taken away, and given back when the
 // links are made and taken away again. Whoever goes on after a kill finds in the
 // record what is to be given back, and from where.
-func (c Changer) holding(ctx context.Context, h host.Host, rec *record, unwanted []Claim, try, activate func(context.Context) error) error {
+func (c *Changer) holding(ctx context.Context, h host.Host, rec *record, unwanted []Claim, try, activate func(context.Context) error) error {
 	held, err := c.toHold(h, unwanted)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (c Changer) holding(ctx context.Context, h host.Host, rec *record, unwanted
 
 // toHold is what has to be out of the way of links that are not wanted: what is in
 // their places, or what is no directory on the way there. Paths below the home.
-func (c Changer) toHold(h host.Host, unwanted []Claim) (held []string, err error) {
+func (c *Changer) toHold(h host.Host, unwanted []Claim) (held []string, err error) {
 	for _, s := range unwanted {
 		if s.Owner != HomeManager {
 			continue
@@ -66,7 +66,7 @@ func (c Changer) toHold(h host.Host, unwanted []Claim) (held []string, err error
 
 // inTheWay is the first on the way to path that is neither a directory nor one of
 // home-manager's links, or what is at path; "" if there is nothing like that.
-func (c Changer) inTheWay(h host.Host, path string) (string, error) {
+func (c *Changer) inTheWay(h host.Host, path string) (string, error) {
 	for _, at := range append(parents(path)[1:], path) {
 		name := c.place(at).String()
 		info, err := h.Lstat(name)
@@ -89,7 +89,7 @@ func (c Changer) inTheWay(h host.Host, path string) (string, error) {
 }
 
 // keepHeld keeps what is at the paths in a backup, and takes it away.
-func (c Changer) keepHeld(ctx context.Context, h host.Host, rec *record, held []string) error {
+func (c *Changer) keepHeld(ctx context.Context, h host.Host, rec *record, held []string) error {
 	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: "before home-manager's links", Generation: rec.Generation, Part: true})
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (c Changer) keepHeld(ctx context.Context, h host.Host, rec *record, held []
 // giveHeld gives back what was taken away for an activation, unless something else
 // is there now than nothing or home-manager's link: that stays, and the other is in
 // the backup.
-func (c Changer) giveHeld(ctx context.Context, h host.Host, rec record) error {
+func (c *Changer) giveHeld(ctx context.Context, h host.Host, rec record) error {
 	if len(rec.Held) == 0 {
 		return nil
 	}
@@ -159,7 +159,7 @@ func (c Changer) giveHeld(ctx context.Context, h host.Host, rec record) error {
 
 // unlink takes the links away that are not wanted, and directories that were made
 // for them in the places of what is held.
-func (c Changer) unlink(ctx context.Context, h host.Host, unwanted []Claim, held []string) error {
+func (c *Changer) unlink(ctx context.Context, h host.Host, unwanted []Claim, held []string) error {
 	for _, s := range unwanted {
 		if s.Owner != HomeManager {
 			continue
@@ -190,5 +190,5 @@ func (c Changer) unlink(ctx context.Context, h host.Host, unwanted []Claim, held
 // isManaged reports whether name is a link into a generation's files.
 func isManaged(v host.View, name string) bool {
 	target, err := v.Readlink(name)
-	return err == nil && managedLink.MatchString(target)
+	return err == nil && managedLink().MatchString(target)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -90,7 +91,7 @@ const (
 	missing                   // it is not, or will not be when what is in its way is gone
 )
 
-func (p *preview) name(path string) string { return filepath.Join(p.w.Home, path) }
+func (p *preview) name(path string) string { return p.w.Home + "/" + path }
 
 func (p *preview) add(verb Verb, was string, c Claim) {
 	p.items = append(p.items, Item{Path: p.through(c.Path), Verb: verb, Was: was, Claim: c})
@@ -136,6 +137,11 @@ func (p *preview) claim(c Claim) error {
 	}
 	if state == missing {
 		return p.create(c)
+	}
+	if c.Kind == Link { // first what is true of most
+		if target, err := p.v.Readlink(p.name(c.Path)); err == nil && c.leads(target) {
+			return nil
+		}
 	}
 	info, err := p.v.Lstat(p.name(c.Path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -229,7 +235,9 @@ func (p *preview) isDir(path string) bool {
 const foldedDir = "folded parent directory"
 
 // managedLink matches a link into the files of a home-manager generation, of whatever one.
-var managedLink = regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|generation)/`)
+var managedLink = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/nix/store/[0-9a-z]{32}-home-manager-(files|generation)/`)
+})
 
 // hardLinked is what a file is that has other names.
 const hardLinked = "hard-linked file"

@@ -49,7 +49,7 @@ func Prunable(runs []Run, p Policy, now time.Time) (old []Run, originals int) {
 
 // Prune removes runs, and what killed ones left. It refuses those without which a
 // change that was cut short can be neither ended nor taken back.
-func (c Changer) Prune(h host.Host, runs []Run) error {
+func (c *Changer) Prune(h host.Host, runs []Run) error {
 	rec, cut, err := c.record(h)
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (b Backups) Alone(ctx context.Context, v host.View) (path string, err error
 	}
 	for _, r := range slices.Backward(runs) {
 		for _, e := range r.Entries {
-			mine := e.Kind == host.KindFile || e.Kind == host.KindLink && !managedLink.MatchString(e.Target)
+			mine := e.Kind == host.KindFile || e.Kind == host.KindLink && !managedLink().MatchString(e.Target)
 			if !mine || e.Parent {
 				continue
 			}

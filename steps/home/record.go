@@ -31,12 +31,12 @@ const recordVersion = 1
 // CutShort reports whether a change was, and the generation that it was about. A
 // record that cannot be read is an error: it may say that files are moved aside, or
 // that a change is being taken back.
-func (c Changer) CutShort(v host.View) (generation string, cut bool, err error) {
+func (c *Changer) CutShort(v host.View) (generation string, cut bool, err error) {
 	rec, cut, err := c.record(v)
 	return rec.Wanted, cut, err
 }
 
-func (c Changer) record(v host.View) (rec record, ok bool, err error) {
+func (c *Changer) record(v host.View) (rec record, ok bool, err error) {
 	data, err := v.ReadFile(c.Record)
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{}, false, nil
@@ -78,7 +78,7 @@ func (r record) check() error {
 	return nil
 }
 
-func (c Changer) write(h host.Host, rec record) error {
+func (c *Changer) write(h host.Host, rec record) error {
 	rec.Version = recordVersion
 	data, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // Refused says why the items may not be changed, as far as that is to be seen without
 // copying anything: what is replaced or removed has to be readable, what that is in
 // writable, and it must not be what the backups are in.
-func (c Changer) Refused(ctx context.Context, v host.View, items []Item) error {
+func (c *Changer) Refused(ctx context.Context, v host.View, items []Item) error {
 	for _, i := range items {
 		if i.Verb != Replace && i.Verb != Delete {
 			continue
@@ -30,7 +30,7 @@ func (c Changer) Refused(ctx context.Context, v host.View, items []Item) error {
 }
 
 // shut refuses to change what is in a directory that may not be written to, and stays so.
-func (c Changer) shut(v host.View, items []Item) error {
+func (c *Changer) shut(v host.View, items []Item) error {
 	done, gone := map[string]bool{}, map[string]bool{}
 	for _, i := range items {
 		done[i.Path] = opens(i)
@@ -82,7 +82,7 @@ func unreadable(v host.View, name string) (string, error) {
 
 // outOfWay refuses to replace or delete what the backups themselves are in. It goes by
 // inodes: names lead through links.
-func (c Changer) outOfWay(ctx context.Context, v host.View, items []Item) error {
+func (c *Changer) outOfWay(ctx context.Context, v host.View, items []Item) error {
 	above := map[string]bool{}
 	dir := filepath.Dir(c.Record)
 	for {

@@ -14,7 +14,7 @@ import (
 )
 
 // a home with lines of plant, and a changer whose state is in it.
-func plantedHome(t *testing.T, lines ...string) (dir string, c Changer) {
+func plantedHome(t *testing.T, lines ...string) (dir string, c *Changer) {
 	t.Helper()
 	dir = t.TempDir()
 	plant(t, dir, lines...)
@@ -22,7 +22,7 @@ func plantedHome(t *testing.T, lines ...string) (dir string, c Changer) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return dir, Changer{Backups: Backups{Dir: state + "/backups", Home: dir}, Record: state + "/change.json"}
+	return dir, &Changer{Backups: Backups{Dir: state + "/backups", Home: dir}, Record: state + "/change.json"}
 }
 
 func itemsFor(t *testing.T, dir string, claims ...Claim) []Item {

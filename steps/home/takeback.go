@@ -16,7 +16,7 @@ type Undo func(ctx context.Context, generation string, links map[string]string, 
 
 // Resume gets a home ready in which a change was cut short: it finishes taking
 // back one that had gone wrong, or that was a Return. It is called before the home is looked at.
-func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
+func (c *Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
 	rec, ok, err := c.record(h)
 	switch {
 	case err != nil || !ok:
@@ -29,7 +29,7 @@ func (c Changer) Resume(ctx context.Context, h host.Host, undo Undo) error {
 
 // keepDirs gives directories their modes and attributes again that differ in a way that
 // matters: home-manager removes those that are empty for a moment, and makes them anew.
-func (c Changer) keepDirs(ctx context.Context, h host.Host, dirs []host.Kept, matters func(now, was host.Kept) bool) error {
+func (c *Changer) keepDirs(ctx context.Context, h host.Host, dirs []host.Kept, matters func(now, was host.Kept) bool) error {
 	for _, was := range dirs {
 		now, err := h.Look(ctx, c.place(was.Name), false)
 		if err != nil || now.Kind != host.KindDir || !matters(now, was) {
@@ -61,7 +61,7 @@ func anew(now, was host.Kept) bool {
 }
 
 // takeBack makes the home what it was before the change, of which rec is the record.
-func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Undo) error {
+func (c *Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Undo) error {
 	rec.Back = true
 	// A disk may be full: it is taken back all the same, and if that is cut short,
 	// the next run goes on with the change as if it had not gone wrong.
@@ -82,7 +82,7 @@ func (c Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Und
 }
 
 // restore gives back what the run and the later ones replaced.
-func (c Changer) restore(ctx context.Context, h host.Host, run string) error {
+func (c *Changer) restore(ctx context.Context, h host.Host, run string) error {
 	first, err := c.Backups.Open(h, run)
 	if err != nil {
 		return err

@@ -155,13 +155,13 @@ func (w *world) activate(d wish) error {
 			return err
 		}
 		target, _ := os.Readlink(name)
-		if !managedLink.MatchString(target) || info.IsDir() {
+		if !managedLink().MatchString(target) || info.IsDir() {
 			return fmt.Errorf("existing file %q would be clobbered", path)
 		}
 	}
 	for path := range w.gen {
 		name := filepath.Join(w.dir, path)
-		if target, _ := os.Readlink(name); d.gen[path] != "" || !managedLink.MatchString(target) {
+		if target, _ := os.Readlink(name); d.gen[path] != "" || !managedLink().MatchString(target) {
 			continue
 		}
 		if err := os.Remove(name); err != nil {

@@ -66,6 +66,32 @@ func (h *Host) Writable(name string) error {
 	return h.real.Writable(name)
 }
 
+// List implements host.Files, by ReadDir and Lstat.
+func (h *Host) List(name string) ([]fs.FileInfo, error) {
+	entries, err := h.ReadDir(name)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]fs.FileInfo, len(entries))
+	for i, e := range entries {
+		if list[i], err = h.Lstat(path.Join(name, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Lstats implements host.Files, by Lstat.
+func (h *Host) Lstats(dir string, names []string, each func(i int, info fs.FileInfo)) {
+	for i, name := range names {
+		info, err := h.Lstat(path.Join(dir, name))
+		if err != nil {
+			info = nil
+		}
+		each(i, info)
+	}
+}
+
 // Free implements host.Files.
 func (h *Host) Free(string) (int64, error) { return h.Space, nil }
 

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/bundle"
 )
 
 // Answer is what a scripted command does and says.
@@ -46,18 +47,20 @@ type Host struct {
 	// for the operation. For denials, full disks and power cuts.
 	Fail func(op, name string) error
 
-	OnTip         func(host.Remote) (host.Tip, error)
-	OnServerTime  func(url string) (time.Time, error)
-	OnRepo        func(dir string) (host.Repo, error)
-	OnDaemon      func(socket string, paths []string) (host.Daemon, error)
-	OnFetch       func(url, sha256, file string) error
-	OnClone       func(r host.Remote, dir string) error
-	OnFastForward func(dir string, r host.Remote, commit string) error
-	OnAttach      func(dir, branch string) error
-	OnBundle      func(dir, into string, reuse []string) (string, error)
-	OnUnpack      func(archive, sha256, dir string) error
-	OnExtract     func(archive, sha256, name, file string) error
-	OnSpawn       func(cmd host.Cmd, log string) error
+	OnTip          func(host.Remote) (host.Tip, error)
+	OnServerTime   func(url string) (time.Time, error)
+	OnRepo         func(dir string) (host.Repo, error)
+	OnDaemon       func(socket string, paths []string) (host.Daemon, error)
+	OnFetch        func(url, sha256, file string) error
+	OnClone        func(r host.Remote, dir string) error
+	OnFastForward  func(dir string, r host.Remote, commit string) error
+	OnAttach       func(dir, branch string) error
+	OnBundle       func(dir, into string, reuse []string) (string, error)
+	OnBundleBranch func(dir, file string) error
+	OnUnbundle     func(b bundle.File, name, to string) error
+	OnUnpack       func(archive, sha256, dir string) error
+	OnExtract      func(archive, sha256, name, file string) error
+	OnSpawn        func(cmd host.Cmd, log string) error
 
 	t    testing.TB
 	real *host.Real

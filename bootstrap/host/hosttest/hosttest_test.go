@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/bundle"
 	"movein/bootstrap/host/hosttest"
 )
 
@@ -44,20 +45,22 @@ func TestFilesAreMadeAsTheyAreWritten(t *testing.T) {
 func TestUnscriptedCallsFailTheTest(t *testing.T) {
 	ctx := context.Background()
 	for name, call := range map[string]func(h *hosttest.Host) error{
-		"run":          func(h *hosttest.Host) error { _, err := h.Run(ctx, &host.Cmd{Args: []string{"rm"}}); return err },
-		"query":        func(h *hosttest.Host) error { _, err := h.Query(ctx, &host.Cmd{Args: []string{"ls"}}); return err },
-		"tip":          func(h *hosttest.Host) error { _, err := h.Tip(ctx, host.Remote{}); return err },
-		"server time":  func(h *hosttest.Host) error { _, err := h.ServerTime(ctx, ""); return err },
-		"repo":         func(h *hosttest.Host) error { _, err := h.Repo(ctx, "/r"); return err },
-		"daemon":       func(h *hosttest.Host) error { _, err := h.Daemon(ctx, "/s"); return err },
-		"fetch":        func(h *hosttest.Host) error { return h.Fetch(ctx, "", "", "") },
-		"clone":        func(h *hosttest.Host) error { return h.Clone(ctx, host.Remote{}, "") },
-		"fast-forward": func(h *hosttest.Host) error { return h.FastForward(ctx, "", host.Remote{}, "") },
-		"attach":       func(h *hosttest.Host) error { return h.Attach(ctx, "", "") },
-		"bundle":       func(h *hosttest.Host) error { _, err := h.Bundle(ctx, "", "", nil); return err },
-		"unpack":       func(h *hosttest.Host) error { return h.Unpack(ctx, "", "", "") },
-		"extract":      func(h *hosttest.Host) error { return h.Extract(ctx, "", "", "", "") },
-		"spawn":        func(h *hosttest.Host) error { return h.Spawn(&host.Cmd{Args: []string{"d"}}, "") },
+		"run":                func(h *hosttest.Host) error { _, err := h.Run(ctx, &host.Cmd{Args: []string{"rm"}}); return err },
+		"query":              func(h *hosttest.Host) error { _, err := h.Query(ctx, &host.Cmd{Args: []string{"ls"}}); return err },
+		"tip":                func(h *hosttest.Host) error { _, err := h.Tip(ctx, host.Remote{}); return err },
+		"server time":        func(h *hosttest.Host) error { _, err := h.ServerTime(ctx, ""); return err },
+		"repo":               func(h *hosttest.Host) error { _, err := h.Repo(ctx, "/r"); return err },
+		"daemon":             func(h *hosttest.Host) error { _, err := h.Daemon(ctx, "/s"); return err },
+		"fetch":              func(h *hosttest.Host) error { return h.Fetch(ctx, "", "", "") },
+		"clone":              func(h *hosttest.Host) error { return h.Clone(ctx, host.Remote{}, "") },
+		"fast-forward":       func(h *hosttest.Host) error { return h.FastForward(ctx, "", host.Remote{}, "") },
+		"attach":             func(h *hosttest.Host) error { return h.Attach(ctx, "", "") },
+		"bundle":             func(h *hosttest.Host) error { _, err := h.Bundle(ctx, "", "", nil); return err },
+		"bundle of a branch": func(h *hosttest.Host) error { return h.BundleBranch(ctx, "", "") },
+		"unbundle":           func(h *hosttest.Host) error { return h.Unbundle(ctx, bundle.File{}, "", "") },
+		"unpack":             func(h *hosttest.Host) error { return h.Unpack(ctx, "", "", "") },
+		"extract":            func(h *hosttest.Host) error { return h.Extract(ctx, "", "", "", "") },
+		"spawn":              func(h *hosttest.Host) error { return h.Spawn(&host.Cmd{Args: []string{"d"}}, "") },
 	} {
 		r := &record{TB: t}
 		if err := call(hosttest.New(r, nil)); err == nil || len(r.said) != 1 {

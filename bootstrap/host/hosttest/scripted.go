@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/bundle"
 )
 
 // Now implements host.Clock. Without a Clock it is a second later each time it is asked.
@@ -65,6 +66,9 @@ func (h *Host) NarHash(ctx context.Context, name string) (string, int64, error) 
 func (h *Host) Stamp(ctx context.Context, name string) (string, error) {
 	return h.real.Stamp(ctx, name)
 }
+
+// Once implements host.Onlooker: nothing is kept, since a test changes the host as it likes.
+func (h *Host) Once(_ string, look func() (any, error)) (any, error) { return look() }
 
 // Recall implements host.Memory.
 func (h *Host) Recall(key string) []byte {
@@ -155,6 +159,24 @@ func (h *Host) Bundle(_ context.Context, dir, into string, reuse []string) (stri
 		return "", h.unexpected("bundling %s into %s", dir, into)
 	}
 	return h.OnBundle(dir, into, reuse)
+}
+
+// BundleBranch implements host.Bundler.
+func (h *Host) BundleBranch(_ context.Context, dir, file string) error {
+	h.note("bundle branch %s", dir)
+	if h.OnBundleBranch == nil {
+		return h.unexpected("bundling the branch of %s", dir)
+	}
+	return h.OnBundleBranch(dir, file)
+}
+
+// Unbundle implements host.Unpacker.
+func (h *Host) Unbundle(_ context.Context, b bundle.File, name, to string) error {
+	h.note("unbundle %s", name)
+	if h.OnUnbundle == nil {
+		return h.unexpected("taking %s from %s", name, b.Name)
+	}
+	return h.OnUnbundle(b, name, to)
 }
 
 // Unpack implements host.Unpacker.

@@ -5,12 +5,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A reference to a field of another entry, {REF:field@search in:text}, is as in
 // https://keepass.info/help/base/fieldrefs.html. Other placeholders of KeePass
 // ({TITLE}, {S:name} …) are left as they are.
-var reference = regexp.MustCompile(`(?i)\{REF:([TUPANI])@([TUPANIO]):([^}]+)\}`)
+var reference = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\{REF:([TUPANI])@([TUPANIO]):([^}]+)\}`) })
 
 // letters are the fields that a reference can name; I is the UUID and O any custom field.
 var letters = map[string]string{"T": "Title", "U": "UserName", "P": "Password", "A": "URL", "N": "Notes"}
@@ -29,7 +30,7 @@ type resolver struct {
 
 // resolve returns text with what its references refer to.
 func (r *resolver) resolve(text string) (string, error) {
-	found := reference.FindAllStringSubmatchIndex(text, -1)
+	found := reference().FindAllStringSubmatchIndex(text, -1)
 	if found == nil {
 		return text, nil
 	}

@@ -1,4 +1,4 @@
-// Package minisign checks signatures that minisign made. It only computes.
+// Package minisign checks signatures that minisign made, and makes such. It only computes.
 //
 // The format: https://jedisct1.github.io/minisign/#signature-format
 package minisign
@@ -36,14 +36,14 @@ func (k Key) Verify(message, signature []byte) error {
 	if len(lines) != 4 {
 		return errors.New("it is no signature of minisign")
 	}
-	sig, err := base64.StdEncoding.DecodeString(strings.TrimRight(lines[1], "\r"))
-	global, gerr := base64.StdEncoding.DecodeString(strings.TrimRight(lines[3], "\r"))
+	sig, err := base64.StdEncoding.Strict().DecodeString(strings.TrimRight(lines[1], "\r"))
+	global, gerr := base64.StdEncoding.Strict().DecodeString(strings.TrimRight(lines[3], "\r"))
 	trusted, ok := strings.CutPrefix(strings.TrimRight(lines[2], "\r"), "trusted comment: ")
 	if err != nil || gerr != nil || !ok || len(sig) != 2+8+ed25519.SignatureSize || len(global) != ed25519.SignatureSize {
 		return errors.New("it is no signature of minisign")
 	}
 	if !bytes.Equal(sig[2:10], k.id[:]) {
-		return fmt.Errorf("it is of another key, %X, and not of %X", reversed(sig[2:10]), reversed(k.id[:]))
+		return fmt.Errorf("it is of another key, %X, and not of %s", reversed(sig[2:10]), k.ID())
 	}
 	switch string(sig[:2]) {
 	case "ED": // of the message's digest
@@ -61,6 +61,9 @@ func (k Key) Verify(message, signature []byte) error {
 	}
 	return nil
 }
+
+// ID is the key's id as minisign shows it.
+func (k Key) ID() string { return fmt.Sprintf("%X", reversed(k.id[:])) }
 
 // reversed are the bytes of a key's id as minisign shows them.
 func reversed(id []byte) []byte {

@@ -43,8 +43,7 @@ func TestNoByteMayBeAnother(t *testing.T) {
 		for i := first; i < len(sig)-1; i++ {
 			bad := []byte(sig)
 			bad[i] ^= 1
-			// The last digit of base64 before "=" may have bits that say nothing.
-			if err := k.Verify(message, bad); err == nil && sig[i+1] != '=' {
+			if err := k.Verify(message, bad); err == nil {
 				t.Errorf("byte %d, %q, may be %q", i, sig[i], bad[i])
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"movein/bootstrap/host"
 	"movein/bootstrap/host/kdbx"
@@ -148,7 +149,9 @@ func (p *Place) isVault(name string) bool {
 
 // conflict is what programs that synchronise add to the name of a file that was changed in
 // two places: Syncthing; Dropbox and Nextcloud.
-var conflict = regexp.MustCompile(`\.sync-conflict-\d{8}-\d{6}(-[A-Z0-9]+)?|(?i) ?\([^()]*conflicted copy[^()]*\)`)
+var conflict = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\.sync-conflict-\d{8}-\d{6}(-[A-Z0-9]+)?|(?i) ?\([^()]*conflicted copy[^()]*\)`)
+})
 
 // look lists the vaults in dirs, each file once, and the copies that conflicts have left.
 func (p *Place) look(dirs []string) (names, copies []string) {
@@ -165,7 +168,7 @@ func (p *Place) look(dirs []string) (names, copies []string) {
 				continue
 			}
 			seen[real] = true
-			if conflict.MatchString(e.Name()) {
+			if conflict().MatchString(e.Name()) {
 				copies = append(copies, name)
 			} else {
 				names = append(names, name)
@@ -179,7 +182,7 @@ func (p *Place) look(dirs []string) (names, copies []string) {
 func (p *Place) warnOfCopies(vault string) {
 	_, copies := p.look([]string{filepath.Dir(vault)})
 	p.warn(slices.DeleteFunc(copies, func(name string) bool {
-		return conflict.ReplaceAllString(filepath.Base(name), "") != filepath.Base(vault)
+		return conflict().ReplaceAllString(filepath.Base(name), "") != filepath.Base(vault)
 	}))
 }
 

@@ -24,6 +24,23 @@ publish() {
 	done
 }
 
+# with_input NAME SED: the home flake has an input, the directory $WORK/input/NAME, as GitHub has
+# one, and locks it; SED makes it use that. Before publish.
+with_input() {
+	local rev hash
+	rev=$(printf %s "$1" | sha1sum | cut -d' ' -f1)
+	hash=$(nix --extra-experimental-features nix-command hash path "$WORK/input/$1")
+	mkdir -p "$MIRROR/github.com/mitsio/$1/archive"
+	tar -C "$WORK/input" --sort=name --mtime=@1 --owner=0 --group=0 --mode=u=rwX,go=rX -czf "$MIRROR/github.com/mitsio/$1/archive/$rev.tar.gz" "$1"
+	sed -i "s/outputs = { self }:/inputs.$1 = { url = \"github:mitsio\\/$1\"; flake = false; };\n  outputs = { self, $1 }:/; $2" "$WORK/flake/flake.nix"
+	cat >"$WORK/flake/flake.lock" <<-JSON
+		{ "nodes": { "$1": { "flake": false,
+		  "locked": { "lastModified": 1, "narHash": "$hash", "owner": "mitsio", "repo": "$1", "rev": "$rev", "type": "github" },
+		  "original": { "owner": "mitsio", "repo": "$1", "type": "github" } },
+		  "root": { "inputs": { "$1": "$1" } } }, "root": "root", "version": 7 }
+	JSON
+}
+
 # hm PATH [TEXT]: home-manager brings PATH. cz NAME [TEXT]: chezmoi brings what the name
 # in its source says.
 hm() { put "$WORK/flake/files/$1" "${2:-# home-manager: $1}"; }
