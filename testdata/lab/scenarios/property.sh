@@ -84,7 +84,7 @@ exits 0 on a "$APPLY --only home-build,dotfiles-repo --json"
 as_root a 'cp -a /home/mitsio /var/saved && sync'
 failed=()
 touch "$WORK/changes" "$WORK/refused"
-for ((seed = SEED; seed < SEED + CASES && $(wc -l <"$WORK/changes") < CASES; seed++)); do
+for ((seed = SEED; seed < SEED + CASES + 10 && $(wc -l <"$WORK/changes") < CASES; seed++)); do
 	reset
 	set +e # a subshell that is tested would not stop at what fails
 	(
