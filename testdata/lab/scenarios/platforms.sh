@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Each kind of host: apply, rerun, repair, doctor; WSL with and without systemd, started again and cut at random.
-# shellcheck disable=SC2016 # what stands in single quotes is for the shell of the host
+# shellcheck disable=SC2016,SC2088 # what stands in single quotes is for the shell of the host
 . "$(dirname "$0")/lib.sh"
 KINDS=${KINDS:-debian ubuntu-like fedora-like wsl-systemd wsl wsl-init alpine-like nixos-like}
 images=()
