@@ -48,7 +48,8 @@ func TestLab(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("bash", ".ci/lab", name)
+			// One that hangs says which it is, instead of holding all the others.
+			cmd := exec.Command("timeout", "--kill-after=30", "25m", "bash", ".ci/lab", name)
 			cmd.Env = append(os.Environ(), "MOVEIN="+bin, "HOSTLAB_READY=1")
 			out, err := cmd.CombinedOutput()
 			lines := strings.Split(strings.TrimSpace(string(out)), "\n")

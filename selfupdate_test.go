@@ -153,7 +153,7 @@ func TestSelfUpdateRefusesWhatIsNotTheRelease(t *testing.T) {
 	}{
 		{"another program", func(u *updating) string { u.files["movein-linux-"+runtime.GOARCH] += "#"; return "" }, 76, "has SHA-256"},
 		{"no list", func(u *updating) string { delete(u.files, "SHA256SUMS"); return "" }, 69, "404"},
-		{"not in the list", func(u *updating) string { u.files["SHA256SUMS"] = "\n"; return "" }, 76, "does not list a digest"},
+		{"not in the list", func(u *updating) string { u.files["SHA256SUMS"] = "\n"; return "" }, 76, "name another release"},
 		{"no digest", func(u *updating) string {
 			u.files["SHA256SUMS"] = "x  movein-linux-" + runtime.GOARCH + "\n"
 			return ""

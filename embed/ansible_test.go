@@ -2,6 +2,8 @@ package embed_test
 
 import (
 	"io/fs"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -63,5 +65,20 @@ func TestTheCollectionAndTheInstallerNameProgramsAlike(t *testing.T) {
 		if !strings.Contains(string(embed.InstallScript()), word) {
 			t.Errorf("install.sh does not say %s", word)
 		}
+	}
+}
+
+// In a directory that all may write to, root would follow another's link.
+func TestARunUnderAnsibleWritesWhereNobodyElseDoes(t *testing.T) {
+	_, script, _ := strings.Cut(ansible(t, "plugins/action/movein.py"), "RUN = \"\"\"\\\n")
+	script, _, _ = strings.Cut(script, `"""`)
+	tmp := t.TempDir()
+	cmd := exec.Command("sh", "-euc", "umask 022\n"+strings.Replace(script, "%s", `find "$TMPDIR" -mindepth 1 -maxdepth 1 -perm /077`, 1))
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v; others may look into %s", err, out)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v is left", err, left)
 	}
 }

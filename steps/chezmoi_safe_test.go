@@ -14,6 +14,8 @@ import (
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
+	"movein/bootstrap/host/hosttest"
+	"movein/steps/home"
 )
 
 func TestChezmoiDoesNotWaitForEver(t *testing.T) {
@@ -52,6 +54,28 @@ func TestChezmoiDoesNotWaitForEver(t *testing.T) {
 	d = newRealDots(t, files{"create_a": "1"})
 	d.put(d.home("a"), "-> /dev/null")
 	d.look()
+}
+
+func TestALinkToWhatChezmoiCouldNotReadIsRefusedBeforeItIsMade(t *testing.T) {
+	h := hosttest.New(t, files{"/nix/store/x/file": "1", "/nix/store/x/dir/a": "1", "/nix/store/x/gone": "-> nowhere"})
+	for _, tc := range []struct{ source, path, link, target, why string }{
+		{"create_a", "a", "a", "/nix/store/x/file", ""},
+		{"create_a", "a", "a", "/nix/store/x/gone", ""},
+		{"a", "a", "a", "/nix/store/x/dir", ""},
+		{"create_a", "a", "a-b", "/nix/store/x/dir", ""},
+		{"create_a", "a", "a", "/nix/store/x/dir", "/nix/store/x/dir is in the way"},
+		{"d/modify_a", "d/a", "d", "/nix/store/x/dir", ""},
+		{"d/a/modify_b", "d/a/b", "d", "/nix/store/x/dir", "/nix/store/x/dir/a is in the way"},
+	} {
+		err := unread(h, []home.Claim{{Path: tc.path, Owner: home.Chezmoi, Source: dotsDir + "/" + tc.source}}, []home.Claim{{Path: tc.link, Owner: home.HomeManager, Kind: home.Link, Target: tc.target}})
+		if tc.why == "" {
+			if err != nil {
+				t.Errorf("%+v: %v", tc, err)
+			}
+			continue
+		}
+		refuses(t, err, bootstrap.ExitRefused, tc.why)
+	}
 }
 
 func TestChezmoiShowsNoSecretOfPrograms(t *testing.T) {

@@ -31,6 +31,7 @@ type Config struct {
 	OnModified    string              `json:"on_modified"`           // files of chezmoi's that were edited: "backup", "keep" or "stop"
 	Ownership     map[string]string   `json:"ownership,omitempty"`   // path below the home: "home-manager", "chezmoi", or "through"
 	Refresh       bool                `json:"refresh,omitempty"`     // ask chezmoi even if nothing it depends on was touched
+	Locked        bool                `json:"-"`                     // the vault stays locked in this run
 	NoBuild       bool                `json:"no_build,omitempty"`    // a plan does not build the home to look into it
 	Offline       bool                `json:"offline"`               // ask no remote for news
 	Proxies       []string            `json:"proxies,omitempty"`     // names of the variables with proxies that the caller has

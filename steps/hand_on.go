@@ -154,6 +154,26 @@ func markOf(v host.View, name string) string {
 	return fmt.Sprintf("%d %d %o", info.Size(), info.ModTime().UnixNano(), info.Mode().Perm())
 }
 
+// due are the deliveries that are missing and can be made, as far as that is known, and the
+// names of the secrets of the others: the vault stays locked, or it was in vain to ask.
+func (s handOn) due(ctx context.Context, v host.View) (all []delivery, locked []string, err error) {
+	missing, err := s.missing(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	vain := Unhanded(v)
+	for _, d := range missing {
+		if s.c.Locked || slices.Contains(vain, d.name) {
+			if value, err := v.Secret(ctx, s.c.Secrets[d.name].ref()); err != nil || value == "" {
+				locked = append(locked, d.name)
+				continue
+			}
+		}
+		all = append(all, d)
+	}
+	return all, locked, nil
+}
+
 func (s handOn) Plan(ctx context.Context, v host.View) (bootstrap.Change, error) {
 	var err error
 	if s.c, err = s.c.withRepo(v); err != nil {
@@ -162,12 +182,27 @@ func (s handOn) Plan(ctx context.Context, v host.View) (bootstrap.Change, error)
 	if len(s.deliveries()) == 0 {
 		return nil, bootstrap.Skip("no secrets are to be handed on ([secrets] in movein.toml)")
 	}
-	missing, err := s.missing(ctx, v)
+	due, locked, err := s.due(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	s.tellLocked(v, locked)
 	var change bootstrap.Change
-	for _, d := range missing {
+	for _, d := range due {
 		change = append(change, bootstrap.Action{Verb: "hand on", Target: "secret " + d.name, Reason: "to " + d.String()})
 	}
-	return change, err
+	return change, nil
+}
+
+// tellLocked says which secrets could not be had, and remembers them.
+func (s handOn) tellLocked(v host.View, names []string) {
+	names = slices.Compact(names)
+	if len(names) > 0 {
+		v.Warn("not handed on, for they could not be had: %s; open the vault for it, and run the same command again", few(names))
+	}
+	if !slices.Equal(names, Unhanded(v)) {
+		v.Remember(unhanded, []byte(strings.Join(names, "\n")))
+	}
 }
 
 func (s handOn) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {
@@ -175,13 +210,12 @@ func (s handOn) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) erro
 	if s.c, err = s.c.withRepo(h); err != nil {
 		return err
 	}
-	missing, err := s.missing(ctx, h)
+	due, locked, err := s.due(ctx, h)
 	if err != nil {
 		return err
 	}
 	marks := s.handed(h)
-	var locked []string
-	for _, d := range missing {
+	for _, d := range due {
 		value, err := h.AskSecret(ctx, s.c.Secrets[d.name].ref())
 		if err != nil {
 			return fmt.Errorf("secret %s: %w", d.name, err)
@@ -197,10 +231,8 @@ func (s handOn) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) erro
 			return err
 		}
 	}
-	if len(locked) > 0 {
-		h.Warn("not handed on, for they could not be had: %s; open the vault for it, and run the same command again", few(slices.Compact(locked)))
-	}
-	h.Remember(unhanded, []byte(strings.Join(slices.Compact(locked), "\n")))
+	slices.Sort(locked)
+	s.tellLocked(h, locked)
 	return nil
 }
 

@@ -80,8 +80,20 @@ func TestLockedSecretsAreNamedAndBroughtLater(t *testing.T) {
 	if got := Unhanded(h); !slices.Equal(got, []string{"a", "b", "c", "d"}) || len(h.Warnings()) != 1 {
 		t.Errorf("%q, %q", got, h.Warnings())
 	}
+	if to := bringAll(t, s, h); len(to) != 0 || len(Unhanded(h)) != 4 {
+		t.Errorf("once more: %q, %q", to, Unhanded(h))
+	}
 	h.Secrets = map[string]string{"a": "alpha", "b": "beta", "c": "gamma", "d": "delta"}
 	if to := bringAll(t, s, h); len(to) != 5 || len(Unhanded(h)) != 0 {
+		t.Errorf("%q, %q", to, Unhanded(h))
+	}
+}
+
+func TestAVaultThatStaysLockedLeavesNothingToDo(t *testing.T) {
+	h := hosttest.New(t, nil)
+	s := handing(t, h, everywhere)
+	s.c.Locked = true
+	if to := bringAll(t, s, h); len(to) != 0 || len(Unhanded(h)) != 4 {
 		t.Errorf("%q, %q", to, Unhanded(h))
 	}
 }

@@ -83,7 +83,7 @@ func (s nixDaemon) spawn(ctx context.Context, h host.Host, nix nixState) error {
 	switch {
 	case s.f.Init == "openrc" && !exists(h, openrcLink):
 		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"rc-update", "add", "nix-daemon", "default"}}); err != nil {
-			return fmt.Errorf("having the Nix daemon started with the host: %w", err)
+			return bootstrap.Hint(fmt.Errorf("having the Nix daemon started with the host: %w", err), "look with: rc-update show default")
 		}
 	case s.f.Platform == distro.WSL:
 		if err := addToConf(h, "command", keeperCommand); err != nil {

@@ -134,7 +134,7 @@ func (s nixMount) setUp(ctx context.Context, h host.Host) error {
 	}
 	for _, args := range [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", mountUnit}} {
 		if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
-			return fmt.Errorf("enabling %s: %w", mountUnit, err)
+			return bootstrap.Hint(fmt.Errorf("enabling %s: %w", mountUnit, err), "look with: systemctl status %s", mountUnit)
 		}
 	}
 	return nil

@@ -397,3 +397,12 @@ func TestTheMountSurvivesPowerCuts(t *testing.T) {
 	for n := 0; !survives(n); n++ {
 	}
 }
+
+func TestWhoIsToldThatOstreeFailsIsToldWhereToLook(t *testing.T) {
+	for _, command := range []string{"ostree --version", "rpm-ostree status --json", "ostree admin pin", "systemctl enable --quiet " + mountUnit} {
+		a := atomicHost(t, "kinoite-43", nil)
+		a.On(command, hosttest.Fails(1, "error: busy"))
+		a.OnQuery(command, hosttest.Fails(1, "error: busy"))
+		refuses(t, apply(t, a.Host, a.step()), bootstrap.ExitFailed, "look with: ")
+	}
+}

@@ -198,7 +198,7 @@ func (s nixMount) unseal(ctx context.Context, h host.Host) error {
 			return err
 		}
 		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"ostree", "admin", "pin", fmt.Sprint(o.booted)}}); err != nil {
-			return fmt.Errorf("keeping the deployment that runs: %w", err)
+			return lookAtOSTree(fmt.Errorf("keeping the deployment that runs: %w", err))
 		}
 	}
 	if err := s.track(ctx, h, o.conf, o.list[0].tracks()); err != nil {
@@ -262,7 +262,7 @@ func (s nixMount) settle(ctx context.Context, h host.Host) error {
 	}
 	if i := slices.IndexFunc(list, func(d deployment) bool { return d.ID == was.Pinned && d.Pinned }); i >= 0 {
 		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"ostree", "admin", "pin", "--unpin", fmt.Sprint(i)}}); err != nil {
-			return fmt.Errorf("giving up the deployment that was kept: %w", err)
+			return lookAtOSTree(fmt.Errorf("giving up the deployment that was kept: %w", err))
 		}
 	}
 	return asked{Key: was.Key}.write(h)

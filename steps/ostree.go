@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"movein/bootstrap"
 	"movein/bootstrap/host"
 )
 
@@ -28,30 +29,35 @@ var libostreeSays = regexp.MustCompile(`Version: '([0-9.]+)'`)
 func ostreeVersion(ctx context.Context, v host.View) (string, error) {
 	res, err := v.Query(ctx, &host.Cmd{Args: []string{"ostree", "--version"}})
 	if err != nil {
-		return "", fmt.Errorf("asking for the version of libostree: %w", err)
+		return "", lookAtOSTree(fmt.Errorf("asking for the version of libostree: %w", err))
 	}
 	if m := libostreeSays.FindSubmatch(res.Stdout); m != nil {
 		return string(m[1]), nil
 	}
-	return "", errors.New("asking for the version of libostree: ostree --version names none")
+	return "", lookAtOSTree(errors.New("asking for the version of libostree: ostree --version names none"))
 }
 
 func deployments(ctx context.Context, v host.View) (list []deployment, booted int, err error) {
 	res, err := v.Query(ctx, &host.Cmd{Args: []string{"rpm-ostree", "status", "--json"}})
 	if err != nil {
-		return nil, 0, fmt.Errorf("asking for the deployments: %w", err)
+		return nil, 0, lookAtOSTree(fmt.Errorf("asking for the deployments: %w", err))
 	}
 	var status struct {
 		Deployments []deployment `json:"deployments"`
 	}
 	if err := json.Unmarshal(res.Stdout, &status); err != nil {
-		return nil, 0, fmt.Errorf("reading what rpm-ostree status says: %w", err)
+		return nil, 0, lookAtOSTree(fmt.Errorf("reading what rpm-ostree status says: %w", err))
 	}
 	list = status.Deployments
 	if booted = slices.IndexFunc(list, func(d deployment) bool { return d.Booted }); booted < 0 {
-		return nil, 0, errors.New("reading what rpm-ostree status says: no deployment is booted")
+		return nil, 0, lookAtOSTree(errors.New("reading what rpm-ostree status says: no deployment is booted"))
 	}
 	return list, booted, nil
+}
+
+// lookAtOSTree says how to go on when ostree does not do what it is asked.
+func lookAtOSTree(err error) error {
+	return bootstrap.Hint(err, "look with: rpm-ostree status, journalctl --unit rpm-ostreed; when it is idle, run the same command again")
 }
 
 // parseKeyFile reads what GLib calls a key file: sections with keys and values.

@@ -46,6 +46,9 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, u
 	if err := s.unsettled(v, home.Conflicts(w.Claims)); err != nil {
 		return w, nil, err
 	}
+	if err := unread(v, suppressed, mine); err != nil {
+		return w, nil, err
+	}
 	w.Dropped, err = s.dropped(v, g, unfinished)
 	for _, c := range suppressed { // home-manager's link is not to stay, whether or not another is to come there
 		if c.Owner == home.HomeManager {
@@ -53,6 +56,27 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, u
 		}
 	}
 	return w, suppressed, err
+}
+
+// unread refuses links of home-manager's, which is the owner, to where chezmoi could no
+// longer read the file that its source has it read there, although it is not the owner.
+func unread(v host.View, suppressed, links []home.Claim) error {
+	for _, c := range suppressed {
+		if c.Owner != home.Chezmoi || !readSourceName(c.Source).opens {
+			continue
+		}
+		for _, l := range links {
+			rest, below := strings.CutPrefix(c.Path+"/", l.Path+"/")
+			if !below {
+				continue
+			}
+			if name, why := inReadersWay(v, l.Target, strings.TrimSuffix(rest, "/")); name != "" {
+				return bootstrap.Hint(bootstrap.Refuse("%s is to be a link of home-manager's, but where it leads, %s %s: %s has chezmoi read a file there",
+					home.Shown("~/"+l.Path), home.Shown(name), why, home.Shown(c.Source)), "take one of them away, in the home repo or in the dotfiles")
+			}
+		}
+	}
+	return nil
 }
 
 // dropped is what generations before g left in the home and g has not: those of

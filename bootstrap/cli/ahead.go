@@ -15,7 +15,7 @@ import (
 // that is the other half's, with the user's own rights.
 func (s *session) askAhead(ctx context.Context, g *bootstrap.Graph) {
 	for _, step := range g.Steps() {
-		if a, ok := step.(asker); ok && s.io.EUID == s.config.UID {
+		if a, ok := step.(asker); ok && s.io.EUID == s.config.UID && !slices.Contains(s.opt.skip, step.Info().Name) {
 			go a.Ask(ctx, &s.view)
 		}
 	}
@@ -32,10 +32,14 @@ func (s *session) lookAhead(ctx context.Context, g *bootstrap.Graph) {
 		return
 	}
 	for _, step := range g.Steps() {
+		info := step.Info()
+		if slices.Contains(s.opt.skip, info.Name) {
+			continue
+		}
 		if l, ok := step.(looker); ok {
 			go l.Look(ctx, &s.view)
 		}
-		if info := step.Info(); info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
+		if info.As != bootstrap.Root && !slices.ContainsFunc(info.Needs, func(n string) bool { return n != "preflight" && n != "home-repo" }) {
 			go step.Plan(ctx, &s.view) //nolint:errcheck // see above
 		}
 	}

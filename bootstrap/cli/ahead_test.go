@@ -26,16 +26,17 @@ func (l looked) Ask(context.Context, host.View)                         { l.n.Ad
 func (l looked) Look(context.Context, host.View)                        { l.n.Add(100) }
 func (looked) Apply(context.Context, host.Host, bootstrap.Change) error { return nil }
 
-// Root must not read another's clone, nor log in anywhere with its own keys for it.
-func TestOnlyTheUserLooksAhead(t *testing.T) {
+// Root must not read another's clone, nor log in anywhere with its own keys for it. And
+// nobody is asked for a step that is passed over.
+func TestOnlyTheUserLooksAheadAtWhatIsDone(t *testing.T) {
 	for uid, want := range map[int]int64{0: 221, 1000: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			var n atomic.Int64
-			g, err := bootstrap.NewGraph(looked{bootstrap.Info{Name: "home-repo"}, &n}, looked{bootstrap.Info{Name: "nix", As: bootstrap.Root}, &n})
+			g, err := bootstrap.NewGraph(looked{bootstrap.Info{Name: "home-repo"}, &n}, looked{bootstrap.Info{Name: "nix", As: bootstrap.Root}, &n}, looked{bootstrap.Info{Name: "dotfiles-repo"}, &n})
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &session{io: &IO{EUID: 0}, config: steps.Config{UID: uid}}
+			s := &session{io: &IO{EUID: 0}, config: steps.Config{UID: uid}, opt: options{skip: []string{"dotfiles-repo"}}}
 			s.askAhead(t.Context(), g)
 			s.lookAhead(t.Context(), g)
 			synctest.Wait()

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"movein/bootstrap"
+	"movein/bootstrap/host"
 	"movein/steps/audit"
 )
 
@@ -192,7 +193,12 @@ func (s *session) writeDrafts(r *audit.Result, repo, name string) (files []strin
 		}
 		files = append(files, filepath.Join(dir, name))
 	}
-	if err := s.view.Rename(temp, dir); err != nil {
+	// One that is empty makes room: nothing is renamed over a directory.
+	err = s.view.TakeAway(context.Background(), host.Place{Base: filepath.Dir(dir), Name: filepath.Base(dir)}, false)
+	if err == nil {
+		err = s.view.Rename(temp, dir)
+	}
+	if err != nil {
 		return nil, refused(err, "name a new directory: --write DIR")
 	}
 	return files, nil

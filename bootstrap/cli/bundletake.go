@@ -118,9 +118,15 @@ func (s *session) fetchBundle(ctx context.Context, name string, t bundle.Trust) 
 	return b, err
 }
 
-// dropBundle removes the bundle that was fetched, once it has done its service.
+// dropBundle removes the bundle that was fetched, once it has done its service. One of the
+// user's own stays, wherever it is.
 func (s *session) dropBundle() {
-	if b := s.config.Bundle; b != nil && (filepath.Dir(b.Name) == rootState || filepath.Dir(b.Name) == s.config.Cache()) {
+	b := s.config.Bundle
+	if b == nil || s.opt.dryRun {
+		return
+	}
+	ours, _ := filepath.Match("bundle-"+strings.Repeat("[0-9a-f]", 24)+".tar", filepath.Base(b.Name)) //nolint:errcheck // the pattern is right
+	if dir := filepath.Dir(b.Name); ours && (dir == rootState || dir == s.config.Cache()) {
 		(&host.Real{Root: s.io.Root}).Remove(b.Name) //nolint:errcheck // in the cache
 	}
 }

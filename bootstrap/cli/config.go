@@ -58,6 +58,7 @@ type session struct {
 	vaultFor   *vaultOrders // the user's half opens the vault
 	keep       bool         // a vault that is opened may stay open
 	wanted     bool         // this is that half, and the user has said how it is opened
+	resumed    bool         // this run goes on after a restart, with nobody to ask
 	other      secret.Giver // the half that has the terminal
 	flags      *pflag.FlagSet
 	from       map[string]string                                      // setting: the variable or file that has it; no key: the command line
@@ -189,14 +190,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		return bootstrap.Hint(bootstrap.Misconfigured("no home repo is given, and none was used here before"),
 			"name one: movein apply https://example.org/you/home.git; write one: movein init; or try: movein apply starter")
 	}
-	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
-	if s.io.EUID == s.config.UID {
-		s.view.Vault, s.config.RuntimeDir = s, s.io.runtimeDir()
-	}
-	if s.io.EUID != s.config.UID { // root looks: with nothing of the user's in its PATH, and not remembering in the user's cache
-		s.view.Cache = rootCache
-		s.view = *s.rootHost()
-	}
+	s.lookAround()
 	s.config.VaultWith, _ = s.comesWith()
 	s.config.NoRoot = s.opt.noRoot
 	for _, name := range []string{"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy"} {
@@ -209,6 +203,18 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 		s.config.Settings = s.settings()
 	}
 	return errors.Join(s.check(cmd), s.readToken())
+}
+
+// lookAround makes the view.
+func (s *session) lookAround() {
+	s.view = host.Real{Root: s.io.Root, Env: host.Environ(s.account(), s.io.Environ, s.io.EUID == s.config.UID), Cache: s.config.Cache(), Sight: new(host.Sight), Logins: s.logins()}
+	if s.io.EUID == s.config.UID {
+		s.view.Vault, s.config.RuntimeDir = s, s.io.runtimeDir()
+		return
+	}
+	// Root looks: with nothing of the user's in its PATH, and not remembering in the user's cache.
+	s.view.Cache = rootCache
+	s.view = *s.rootHost()
 }
 
 // rootCache is where root remembers what it can find out again.

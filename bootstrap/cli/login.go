@@ -81,7 +81,7 @@ func (s *session) value(ctx context.Context, e steps.SecretEntry, ask bool) (str
 	s.oneAsks.Lock() // two that wait for the same vault ask once
 	defer s.oneAsks.Unlock()
 	value, err := s.resolve(ctx, e, ask && !s.opt.dryRun)
-	if errors.Is(err, secret.ErrNoPassword) && !s.wantsVault() {
+	if errors.Is(err, secret.ErrNoPassword) && (s.resumed || !s.wantsVault()) {
 		return "", nil
 	}
 	for _, none := range []error{kdbx.ErrNotFound, keyring.ErrNotFound, secret.ErrNoVault, secret.ErrLater, errNotAsked} {

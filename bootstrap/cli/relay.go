@@ -31,6 +31,7 @@ type vaultOrders struct {
 	File       string `json:"file,omitempty"`
 	Command    string `json:"command,omitempty"`
 	Wanted     bool   `json:"wanted,omitempty"` // the user has said, this time, how it is opened
+	Resumed    bool   `json:"resumed,omitempty"`
 }
 
 // said is a line of the user's half.
@@ -51,7 +52,7 @@ type given struct {
 // vaultOrders are what the user's half is told.
 func (s *session) vaultOrders() *vaultOrders {
 	x, src := s.secrets, s.sources("")
-	o := &vaultOrders{Vault: x.vault, SHA256: x.sha256, KeyFile: x.keyFile, NoPassword: x.noPassword, Wanted: s.wantsVault()}
+	o := &vaultOrders{Vault: x.vault, SHA256: x.sha256, KeyFile: x.keyFile, NoPassword: x.noPassword, Wanted: s.wantsVault(), Resumed: s.resumed}
 	switch {
 	case src.FD != "" || isOpenFile(src.File):
 	case src.File != "":
@@ -118,7 +119,7 @@ func writeLine(w io.Writer, v any) error {
 // openHelped is openVault in the user's half. lock ends what it began.
 func (s *session) openHelped(ctx context.Context, o vaultOrders, in *bufio.Reader, out io.Writer) (lock func(), err error) {
 	s.secrets = secrecy{vault: o.Vault, sha256: o.SHA256, keyFile: o.KeyFile, noPassword: o.NoPassword, file: o.File, command: o.Command, acceptNew: s.secrets.acceptNew}
-	s.wanted = o.Wanted
+	s.wanted, s.resumed = o.Wanted, o.Resumed
 	defer func() { s.other, s.tells = nil, nil }() // from here on the pipe is the steps'
 	s.other = func(_ context.Context, prompt string) (pw kdbx.Secret, there bool, err error) {
 		if err := writeLine(out, said{Ask: &prompt}); err != nil {

@@ -53,14 +53,13 @@ func (s *session) resume(cmd *cobra.Command) error {
 		return errors.Join(err, r.End(real))
 	}
 	s.facts, err = distro.Detect(s.io.fs())
-	s.view.Cache, s.view.Sight = rootCache, new(host.Sight)
-	s.view = *s.rootHost()
+	s.lookAround()
 	err = s.applyNow(cmd, time.Now(), err, nil)
-	return errors.Join(err, s.resumed(context.WithoutCancel(cmd.Context()), real, r, err))
+	return errors.Join(err, s.settle(context.WithoutCancel(cmd.Context()), real, r, err))
 }
 
-// resumed settles what becomes of a run that was gone on with and ended with err.
-func (s *session) resumed(ctx context.Context, real *host.Real, r steps.Resume, err error) error {
+// settle settles what becomes of a run that was gone on with and ended with err.
+func (s *session) settle(ctx context.Context, real *host.Real, r steps.Resume, err error) error {
 	code, login := bootstrap.ExitOK, !r.Login && r.Config.UID != 0
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		code = int(status)
@@ -68,7 +67,7 @@ func (s *session) resumed(ctx context.Context, real *host.Real, r steps.Resume, 
 	switch {
 	case code == bootstrap.ExitReboot || code == bootstrap.ExitInterrupted: // it goes on at the next boot
 		return nil
-	case login && (code == bootstrap.ExitUnreachable || code == bootstrap.ExitPermission || code == bootstrap.ExitOK && len(steps.Skipped(&s.view)) > 0):
+	case login && (code == bootstrap.ExitUnreachable || code == bootstrap.ExitPermission || code == bootstrap.ExitOK && len(s.lacking()) > 0):
 		fmt.Fprintf(s.io.Err, "movein: once more when %s logs in\n", r.Config.User)
 		return r.AwaitLogin(ctx, real)
 	}
@@ -85,12 +84,19 @@ func (s *session) settings() map[string]string {
 		if slices.Contains(notSettings, f.Name) || slices.Contains(notResumed, f.Name) {
 			return
 		}
-		given[f.Name] = f.Value.String()
+		value := f.Value.String()
+		given[f.Name] = value
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			given[f.Name] = strings.Join(list.GetSlice(), ",")
 		}
-		if file, err := s.io.abs(f.Value.String()); err == nil && slices.Contains([]string{"log-file", "password-file", "key-file"}, f.Name) {
-			given[f.Name] = file // the run that goes on is elsewhere
+		if !slices.Contains([]string{"log-file", "password-file", "key-file", "vault"}, f.Name) || strings.Contains(value, "://") || host.IsSSH(value) || value == "none" {
+			return
+		}
+		if file, err := s.file(value); err == nil { // the run that goes on is elsewhere
+			given[f.Name] = file
+		}
+		if isOpenFile(value) { // and has nothing of what is open here
+			delete(given, f.Name)
 		}
 	})
 	return given
@@ -105,6 +111,6 @@ func (s *session) takeUp(c steps.Config) error {
 			return bootstrap.Hint(fmt.Errorf("reading what to go on with: %w", err), "run the same command again as yourself: movein apply")
 		}
 	}
-	s.config, s.opt.yes = c, true
+	s.config, s.opt.yes, s.resumed = c, true, true
 	return nil
 }

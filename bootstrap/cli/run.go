@@ -242,7 +242,7 @@ func (s *session) summary(ctx context.Context, out bootstrap.Outcome, err error)
 		}
 	}
 	if s.lookedAtHome(out) {
-		if sum.SkippedFiles = steps.Skipped(s.memory()); len(sum.SkippedFiles) > 0 || len(steps.Unhanded(s.memory())) > 0 {
+		if sum.SkippedFiles = steps.Skipped(s.memory()); len(s.lacking()) > 0 {
 			sum.Secrets = "missing"
 		} else if sum.Secrets == "missing" { // the vault was, and nothing needs it
 			sum.Secrets = ""
@@ -268,6 +268,11 @@ func (s *session) memory() host.Memory {
 		return &s.view
 	}
 	return host.Foreign{Dir: filepath.Join(s.io.Root, s.config.Cache()), UID: s.config.UID}
+}
+
+// lacking names the files and secrets that a run has left out for want of a secret.
+func (s *session) lacking() []string {
+	return append(steps.Skipped(s.memory()), steps.Unhanded(s.memory())...)
 }
 
 // lookedAtHome reports whether the run got as far as to look at the home and its dotfiles.

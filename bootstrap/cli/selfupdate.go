@@ -133,7 +133,7 @@ func (u *updating) digest(ctx context.Context, base, asset string) (string, erro
 			return f[0], nil
 		}
 	}
-	return "", bootstrap.Exit(bootstrap.ExitDigest, fmt.Errorf("%s/SHA256SUMS does not list a digest of %s", base, asset))
+	return "", bootstrap.Hint(bootstrap.Exit(bootstrap.ExitDigest, fmt.Errorf("%s/SHA256SUMS does not list a digest of %s", base, asset)), "nothing was changed; name another release: movein self-update --version TAG")
 }
 
 // replace fetches the program and puts it in place of the old one, if it starts.

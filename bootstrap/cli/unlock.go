@@ -166,10 +166,12 @@ func (s *session) runDir() string {
 func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets string, close func(), err error) {
 	close = func() {}
 	s.tells = tells
+	defer func() { s.config.Locked = secrets == "missing" }()
+	wanted := s.wantsVault() || len(steps.Unhanded(&s.view)) > 0
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
-	case s.config.Dotfiles == "none" && !s.wantsVault(), s.config.Dotfiles == "" && !s.newHere() && !s.wantsVault(), s.io.EUID == s.config.UID && !s.needsVault():
+	case s.config.Dotfiles == "none" && !wanted, s.config.Dotfiles == "" && !s.newHere() && !wanted, s.io.EUID == s.config.UID && !s.needsVault():
 		return "", close, nil
 	case s.secrets.without:
 		return "missing", close, nil
@@ -188,6 +190,9 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		return "missing", close, nil
 	case errors.Is(err, secret.ErrNoPassword) && !s.wantsVault():
 		s.warn("the vault is locked, so what needs a secret is left out; to open it, %s", secret.Ways)
+		return "missing", close, nil
+	case err != nil && s.resumed && ctx.Err() == nil: // how was said before the restart, when somebody was there
+		s.warn("%v; so what needs a secret is left out", err)
 		return "missing", close, nil
 	case err != nil:
 		return "missing", close, explainSecret(err)
@@ -266,12 +271,12 @@ func (s *session) exe() string {
 }
 
 // needsVault reports whether the vault is to be opened: the user says how, files were left
-// out for want of a secret, or nothing is known yet of what the dotfiles need. A plan asks nobody for a password.
+// out or not handed on for want of a secret, or nothing is known yet of what the dotfiles need. A plan asks nobody for a password.
 func (s *session) needsVault() bool {
 	if s.wantsVault() || s.secrets.without {
 		return true
 	}
-	return !s.opt.dryRun && (len(steps.Skipped(&s.view)) > 0 || s.view.Recall("skipped") == nil)
+	return !s.opt.dryRun && (len(steps.Skipped(&s.view)) > 0 || len(steps.Unhanded(&s.view)) > 0 || s.view.Recall("skipped") == nil)
 }
 
 // wantsVault reports whether the user has said, this time, how the vault is opened.

@@ -22,7 +22,7 @@ for ((i = 0; i < ${PAIRS:-3}; i++)); do
 	as_root ours 'for _ in $(seq 600); do [ -e /var/lib/movein/resume.json ] || exit 0; sleep 0.05; done; exit 1' || die "the run does not go on"
 	took ours
 	again rival
-	exits 0 on rival '/run/lab/movein apply'
+	exits 0 on rival '/run/lab/movein apply starter'
 	took rival
 	exits 0 on ours '/run/lab/movein apply --json'
 	[[ $(summary changed) == false ]] || die "the run that went on left something"

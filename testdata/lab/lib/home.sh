@@ -53,8 +53,9 @@ put() {
 # Where home NAME is on this machine: what the host's user sees in ~.
 home_of() { echo "$HOSTLAB_WORK/machines/$SCENARIO-$1/disk/home/mitsio"; }
 
-# home NAME: a tree of the home, but for what programs keep for themselves.
-home() { "$LAB/lib/snap" tree "$(home_of "$1")" .cache .local .config/home-manager .config/chezmoi .nix-defexpr .nix-profile .sudo_as_admin_successful; }
+# home NAME: a tree of the home, but for what programs keep for themselves, and the file by
+# which movein's step session has units and the desktop find the home's programs.
+home() { "$LAB/lib/snap" tree "$(home_of "$1")" .cache .local .config/home-manager .config/chezmoi .config/environment.d .nix-defexpr .nix-profile .sudo_as_admin_successful; }
 
 # moved BEFORE AFTER: the paths that are not the same in two trees, and why. Times of
 # directories are none: they change with what is in them; and of links, which are made anew.

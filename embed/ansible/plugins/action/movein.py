@@ -52,13 +52,14 @@ mv -f -- "$new" "$program"
 """
 
 # Its output goes through files: a connection that is lost does not end a change.
+# They are in a directory of its own: a name in /tmp may be somebody's link by the time it is written to.
 RUN = """\
-out=$(mktemp)
-trap 'rm -f -- "$out" "$out.err"' EXIT
+out=$(mktemp -d)
+trap 'rm -rf -- "$out"' EXIT
 code=0
-%s >"$out" 2>"$out.err" || code=$?
-cat -- "$out"
-cat -- "$out.err" >&2
+%s >"$out/out" 2>"$out/err" || code=$?
+cat -- "$out/out"
+cat -- "$out/err" >&2
 exit "$code"
 """
 
