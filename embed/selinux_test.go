@@ -27,7 +27,7 @@ func basePolicy(types ...string) string {
 	return b.String()
 }
 
-// refTypes are the types of the reference policy that the module uses; Fedora's has systemd_unit_file_t too.
+// refTypes are the types that the module uses of every policy; unit files have another in each.
 const refTypes = "usr_t bin_t lib_t etc_t man_t var_lib_t var_log_t var_run_t default_t"
 
 // compiled compiles our module over a base with these types and returns the file contexts.
@@ -58,7 +58,14 @@ func compiled(t *testing.T, types string, stores ...string) (contexts string) {
 }
 
 func TestThePolicyLabelsWhatNixNeeds(t *testing.T) {
-	contexts := compiled(t, refTypes+" systemd_unit_file_t", "/nix", "/var/lib/nix")
+	for _, units := range []string{"systemd_unit_file_t", "systemd_unit_t"} { // Fedora's, and the reference policy's
+		labels(t, compiled(t, refTypes+" "+units, "/nix", "/var/lib/nix"), units)
+	}
+}
+
+// labels checks the file contexts of a policy where unit files are of type units.
+func labels(t *testing.T, contexts, units string) {
+	t.Helper()
 	const path = "/store/00000000000000000000000000000000-nix-2.34.7"
 	for _, root := range []string{"/nix", "/var/lib/nix"} {
 		for name, want := range map[string]string{
@@ -70,7 +77,7 @@ func TestThePolicyLabelsWhatNixNeeds(t *testing.T) {
 			path + "/sbin/x":                          "bin_t",
 			path + "/libexec/x":                       "bin_t",
 			path + "/lib/libnix.so":                   "lib_t",
-			path + "/lib/systemd/system/x.service":    "systemd_unit_file_t",
+			path + "/lib/systemd/system/x.service":    units,
 			path + "/etc/profile.d/nix.sh":            "etc_t",
 			path + "/share/man/man1/nix.1":            "man_t",
 			path + "/share/applications/x.desktop":    "usr_t",
