@@ -66,7 +66,7 @@ options root=LABEL=sysroot rw console=ttyS0 quiet systemd.show_status=no mitigat
 TEXT
 
 log "labels"
-rm -rf "$t"/{run,tmp,dev,proc,sys}/*
+rm -rf "${t:?}"/{run,tmp,dev,proc,sys}/*
 # -m: this machine's own kernel need not know of labels.
 chroot "$t" setfiles -m -F /etc/selinux/default/contexts/files/file_contexts / >"$WORK/setfiles.log" 2>&1 || die "setfiles failed, see $WORK/setfiles.log"
 
