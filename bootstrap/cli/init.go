@@ -31,6 +31,9 @@ for you and this host, in DIR (~/.config/home-manager), and dotfiles that go wit
 for chezmoi. Both are git repositories with a first commit. It asks for your name, your
 e-mail address and this host's name, unless they are given.
 
+No versions come with movein: the first build has Nix find out the newest ones and write
+flake.lock, or --lock has it do so now, which takes Nix and the network.
+
 With --add-host NAME it adds a host to a home repo of that shape, and touches nothing
 else in it.`,
 		Example: `  movein init ~/home --name Ada --email ada@example.org --dotfiles none
@@ -70,6 +73,11 @@ func (s *session) init(cmd *cobra.Command, args []string, o initOptions) error {
 		return err
 	}
 	if o.addHost != "" {
+		for _, of := range []string{"name", "email", "merge", "lock"} {
+			if cmd.Flags().Changed(of) {
+				return usage(cmd, fmt.Errorf("--%s is for a new home repo, and --add-host for one that there is", of))
+			}
+		}
 		return s.addHost(cmd, dir, o)
 	}
 	return s.newHome(cmd, dir, o)
