@@ -53,7 +53,7 @@ daemons() { as_root "$1" 'echo $(pgrep -fc "[/]var/lib/movein/nix-daemon keep") 
 # of_arm64: MOVEIN is arm64's, and so is the Nix that it is served.
 of_arm64() {
 	local tarball
-	{ "$LAB/hosts/make-nix-release" sid-arm64 && "$LAB/hosts/make-mirror" --out "$HOSTLAB_WORK/mirror-aarch64"; } >"$HOSTLAB_WORK/arm64.log" 2>&1 || die "building a release: see $HOSTLAB_WORK/arm64.log"
+	{ "$LAB/hosts/make-nix-release" trixie-arm64 && "$LAB/hosts/make-mirror" --out "$HOSTLAB_WORK/mirror-aarch64"; } >"$HOSTLAB_WORK/arm64.log" 2>&1 || die "building a release: see $HOSTLAB_WORK/arm64.log"
 	MIRROR=$HOSTLAB_WORK/mirror-aarch64
 	tarball=$(find "$HOSTLAB_WORK/releases/nix" -name 'nix-*-aarch64-linux.tar.xz' | sort -V | tail -n1)
 	NIX_SHA256=$(<"$tarball.sha256") NIX_VERSION=$(basename "${tarball%-aarch64-linux.tar.xz}")
