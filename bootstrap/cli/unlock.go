@@ -167,7 +167,7 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 	close = func() {}
 	s.tells = tells
 	defer func() { s.config.Locked = secrets == "missing" }()
-	wanted := s.wantsVault() || len(steps.Unhanded(&s.view)) > 0
+	wanted := s.wantsVault() || len(steps.Unhanded(s.memory())) > 0
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
