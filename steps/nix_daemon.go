@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -190,7 +189,12 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 // answers reports whether the daemon answers, which it may do late on a slow host, the first time.
 func (nixDaemon) answers(ctx context.Context, v host.View) bool {
 	for range 20 {
-		if _, err := v.Daemon(ctx, nixSocket); !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
+		_, err := v.Daemon(ctx, nixSocket)
+		late, ok := errors.AsType[interface {
+			error
+			Timeout() bool
+		}](err)
+		if !ok || !late.Timeout() || ctx.Err() != nil {
 			return err == nil
 		}
 	}
