@@ -269,4 +269,7 @@ func TestAFileThatShouldBeADirectoryForChezmoiIsRefused(t *testing.T) {
 	d.put(d.home("d"), "mine")
 	_, err := d.z.look(context.Background(), d.h)
 	refuses(t, err, bootstrap.ExitRefused, "d/a")
+	d = newRealDots(t, files{"f": "1", "x.tmpl": `{{ include "f/a" }}`})
+	_, err = d.z.look(context.Background(), d.h)
+	refuses(t, err, bootstrap.ExitConfig, "x.tmpl")
 }

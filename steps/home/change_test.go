@@ -246,9 +246,10 @@ func TestASecretThatAFailedChangeBroughtIsKeptNowhere(t *testing.T) {
 	for left, kept := range map[string]bool{"hush": false, "hush, and edited since": true} {
 		w, c := newWorld(t, 1)
 		write(filepath.Join(w.dir, "there"), "mine", 0o644)
+		write(filepath.Join(w.dir, "dir"), "mine", 0o644)
 		before := look(t, w.dir)
 		var claims []Claim
-		for _, path := range []string{"there", "new"} {
+		for _, path := range []string{"there", "new", "dir/new"} {
 			claims = append(claims, Claim{Path: path, Owner: Chezmoi, Kind: File, Mode: 0o600, SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("hush"))), Secret: true})
 		}
 		items, err := Preview(t.Context(), &host.Real{}, Wanted{Home: w.dir, UID: os.Getuid(), Claims: claims})
@@ -256,7 +257,8 @@ func TestASecretThatAFailedChangeBroughtIsKeptNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = c.Do(t.Context(), &host.Real{}, Job{Items: items, Chezmoi: func(context.Context) error {
-			return errors.Join(os.WriteFile(filepath.Join(w.dir, "there"), []byte(left), 0o600), os.WriteFile(filepath.Join(w.dir, "new"), []byte(left), 0o600), errors.New("no"))
+			return errors.Join(os.WriteFile(filepath.Join(w.dir, "there"), []byte(left), 0o600), os.WriteFile(filepath.Join(w.dir, "new"), []byte(left), 0o600),
+				os.WriteFile(filepath.Join(w.dir, "dir/new"), []byte(left), 0o600), errors.New("no"))
 		}})
 		if after := look(t, w.dir); err == nil || len(differ(before, after)) > 0 {
 			t.Errorf("%v: %q", err, differ(before, after))
