@@ -133,8 +133,8 @@ func (s *session) newHome(cmd *cobra.Command, dir string, o initOptions) error {
 		}
 	}
 	repo := " " + shell(dir)
-	if dir == s.usualDir() {
-		repo = "" // it is found there
+	if steps.LastRepo(&s.view, &s.config) == dir {
+		repo = "" // it is found there, or was used before
 	}
 	s.say("\nWhat is different on this host is said in %s; more in README.md there.\nLook: movein plan%s\nMove in: movein apply%[2]s", filepath.Join(dir, "hosts", name+".nix"), repo)
 	return nil
