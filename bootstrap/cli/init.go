@@ -216,7 +216,11 @@ func (s *session) commit(ctx context.Context, dir string, c host.Commit) error {
 	case errors.Is(err, host.ErrNotRepo):
 		return bootstrap.Hint(bootstrap.Refuse("%s is no git repository, so nothing could bring back what it was", dir), "make it one: git -C %s init && git -C %[1]s add . && git -C %[1]s commit -m first", shell(dir))
 	case collided, err != nil && strings.Contains(err.Error(), "not committed"):
-		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitRefused, err), "commit or undo what is there (git -C %s status), then run the same command again", shell(dir))
+		hint := "commit or undo what is there (git -C %s status), then run the same command again"
+		if _, err := s.view.LookPath("git"); err != nil {
+			hint += "; the home brings git: log in again, or install one"
+		}
+		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitRefused, err), hint, shell(dir))
 	case errors.Is(err, host.ErrDetached):
 		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitRefused, err), "go to a branch: git -C %s switch main", shell(dir))
 	}
