@@ -2,7 +2,9 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -162,10 +164,8 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	_, err := h.Daemon(ctx, nixSocket)
 	if err != nil && !enabled(h, socketUnit, "sockets.target") {
 		// Most often nothing is in the way: one command, which also reloads.
-		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
-			if _, err := h.Daemon(ctx, nixSocket); err == nil {
-				return nil
-			}
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil && s.comes(ctx, h) {
+			return nil
 		}
 	}
 	cmds := [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", socketUnit}}
@@ -181,5 +181,19 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
 		}
 	}
+	if err != nil || rewritten {
+		s.comes(ctx, h) // whether it did is Plan's to say
+	}
 	return nil
+}
+
+// comes reports whether the daemon that was just started answers, on a slow host after more time
+// than one question waits for.
+func (nixDaemon) comes(ctx context.Context, h host.Host) bool {
+	for range 5 {
+		if _, err := h.Daemon(ctx, nixSocket); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err == nil
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,29 @@ func TestADaemonInTheWayOfTheSocketIsStoppedFirst(t *testing.T) {
 	h := systemd(daemonHost(t, nil))
 	converges(t, h, daemonStep())
 	inOrder(t, h.Calls(), "run systemctl daemon-reload", "run systemctl enable", "run systemctl stop", "run systemctl start")
+}
+
+func TestADaemonThatIsSlowToAnswerIsWaitedFor(t *testing.T) {
+	slow := func(h *hosttest.Host) hosttest.Answer {
+		return func(host.Cmd) (host.Result, error) {
+			h.Put(unitDir+"/sockets.target.wants/"+socketUnit, "-> ../"+socketUnit)
+			asked := 0
+			h.OnDaemon = func(socket string, paths []string) (host.Daemon, error) {
+				if asked++; asked < 4 {
+					return host.Daemon{}, os.ErrDeadlineExceeded
+				}
+				return answering(socket, paths)
+			}
+			return host.Result{}, nil
+		}
+	}
+	h := daemonHost(t, nil) // and stopped by nobody
+	h.On("systemctl enable --quiet --now "+socketUnit, slow(h))
+	converges(t, h, daemonStep())
+
+	h = systemd(daemonHost(t, unitFiles()))
+	h.On("systemctl start "+socketUnit, slow(h))
+	converges(t, h, daemonStep())
 }
 
 func TestUnitsOfOursThatAnswerAreNotTouched(t *testing.T) {
