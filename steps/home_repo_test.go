@@ -1,3 +1,10 @@
+package steps
+
+import (
+	"testing"
+
+	"movein/bootstrap/host/hosttest"
+)
 
 func TestDotfilesThatAHomeRepoNamesAreThoseOfNoOther(t *testing.T) {
 	h := hosttest.New(t, files{dotfilesRecord(testConfig()): "https://example.org/dots.git\nhttps://example.org/home.git\n"})

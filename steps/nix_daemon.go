@@ -163,10 +163,8 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	_, err := h.Daemon(ctx, nixSocket)
 	if err != nil && !enabled(h, socketUnit, "sockets.target") {
 		// Most often nothing is in the way: one command, which also reloads.
-		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
-			if s.answers(ctx, h) {
-				return nil
-			}
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil && s.answers(ctx, h) {
+			return nil
 		}
 	}
 	cmds := [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", socketUnit}}
@@ -182,7 +180,9 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
 		}
 	}
-	s.answers(ctx, h) // if it does not, Plan says so
+	if err != nil || rewritten {
+		s.answers(ctx, h) // whether it does is Plan's to say
+	}
 	return nil
 }
 

@@ -50,7 +50,8 @@ damage() {
 # daemons KIND: how many keepers and daemons run that serve all.
 daemons() { as_root "$1" 'echo $(pgrep -fc "[/]var/lib/movein/nix-daemon keep") $(pgrep -fc "^[^ ]*nix-daemon --daemon")'; }
 
-# of_arm64: MOVEIN is arm64's, and so is the Nix that it is served.
+# of_arm64: MOVEIN is arm64's, and so is the Nix that it is served: trixie's, since newer C
+# libraries ask terminals by a call (TCGETS2) that qemu-user has not.
 of_arm64() {
 	local tarball
 	{ "$LAB/hosts/make-nix-release" trixie-arm64 && "$LAB/hosts/make-mirror" --out "$HOSTLAB_WORK/mirror-aarch64"; } >"$HOSTLAB_WORK/arm64.log" 2>&1 || die "building a release: see $HOSTLAB_WORK/arm64.log"
