@@ -11,6 +11,8 @@ import (
 
 // TestLab runs every scenario on real hosts with real Nix. The longest of them are
 // cut down by the environment (see .ci/test); by hand they run whole: bash .ci/lab NAME.
+// Only by hand because of their time: kinoite-vm, release, and of platforms the host for
+// arm64, where qemu-user runs every program (bash .ci/lab aarch64).
 func TestLab(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the lab takes minutes, and -short was given")

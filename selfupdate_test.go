@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,8 +22,10 @@ import (
 type updating struct {
 	program string            // its own copy
 	files   map[string]string // of the release
+	seen    sync.Mutex        // the server sees what they are when the program runs
 	url     string
 	key     ed25519.PrivateKey
+	as      string // who runs it: as in movein
 }
 
 // next is the program of the release.
@@ -37,7 +41,7 @@ func newUpdate(t *testing.T) *updating {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &updating{program: filepath.Join(t.TempDir(), "movein"), key: ed25519.NewKeyFromSeed(make([]byte, 32))}
+	u := &updating{program: filepath.Join(t.TempDir(), "movein"), key: ed25519.NewKeyFromSeed(make([]byte, 32)), as: "root"}
 	if err := os.WriteFile(u.program, data, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +49,8 @@ func newUpdate(t *testing.T) *updating {
 	u.files = map[string]string{asset: next, "SHA256SUMS": fmt.Sprintf("%064d  other\n%x  %s\n", 0, sha256.Sum256([]byte(next)), asset)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		dir, name := filepath.Split(r.URL.Path)
+		u.seen.Lock()
+		defer u.seen.Unlock()
 		content, ok := u.files[name]
 		if !ok || dir != "/latest/download/" && dir != "/download/v9/" {
 			http.NotFound(w, r)
@@ -70,8 +76,10 @@ func (u *updating) sign() string {
 // run updates, and returns the exit code and all output.
 func (u *updating) run(t *testing.T, args ...string) (int, string) {
 	t.Helper()
+	u.seen.Lock()
+	u.seen.Unlock() //nolint:staticcheck // what was written before is seen after it
 	cmd := exec.Command(u.program, append([]string{"self-update"}, args...)...)
-	cmd.Env = []string{"MOVEIN_BASE_URL=" + u.url, "PATH=" + os.Getenv("PATH"), "AS=root"}
+	cmd.Env = []string{"MOVEIN_BASE_URL=" + u.url, "PATH=" + os.Getenv("PATH"), "AS=" + u.as}
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Fatal(err)
@@ -181,6 +189,22 @@ func TestSelfUpdateRefusesWhatIsNotTheRelease(t *testing.T) {
 			u.has(t, "old")
 		})
 	}
+}
+
+// Nobody but its owner may give a program another name.
+func TestSelfUpdateOfAnothersProgramSaysWhoMay(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	u := newUpdate(t)
+	u.as = ""
+	if err := errors.Join(os.Chown(filepath.Dir(u.program), user, user), os.Chmod(filepath.Dir(filepath.Dir(u.program)), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := u.run(t); code != 77 || !strings.Contains(out, "sudo movein self-update") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	u.has(t, "old")
 }
 
 func TestSelfUpdateTakesNoAddressThatAnybodyMayAnswerFor(t *testing.T) {

@@ -13,7 +13,8 @@ var dotfiles embed.FS
 
 // Home returns the home repo that "movein init" begins with: a home-manager flake
 // with one module a concern. It is itself a valid repo, of the hosts in its hosts/
-// but linux.nix, which is for any other host. Its root is the flake's root.
+// but linux.nix, which is for any other host. Its root is the flake's root. Its
+// flake.lock locks nothing: no revision of its inputs was built here as a whole.
 func Home() fs.FS { return below(home, "home") }
 
 // Dotfiles returns the chezmoi source that goes with Home. It owns no file that

@@ -91,19 +91,22 @@ func TestHomeParses(t *testing.T) {
 	}
 }
 
-func TestHomeIsFormatted(t *testing.T) {
+// What is shipped to be read and edited is as nixfmt writes it.
+func TestNixIsFormatted(t *testing.T) {
 	nixfmt, err := exec.LookPath("nixfmt")
 	if err != nil {
 		t.Skip("there is no nixfmt here")
 	}
-	for name, text := range texts(t, embed.Home()) {
-		if !strings.HasSuffix(name, ".nix") {
-			continue
-		}
-		cmd := exec.Command(nixfmt, "--check")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", name, err, out)
+	for _, tree := range []fs.FS{embed.Home(), embed.Starter()} {
+		for name, text := range texts(t, tree) {
+			if !strings.HasSuffix(name, ".nix") {
+				continue
+			}
+			cmd := exec.Command(nixfmt, "--check", "-")
+			cmd.Stdin = strings.NewReader(text)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, out)
+			}
 		}
 	}
 }

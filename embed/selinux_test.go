@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,11 +25,14 @@ func basePolicy(types ...string) string {
 	for _, t := range types {
 		b.WriteString("(type " + t + ")(roletype object_r " + t + ")\n")
 	}
+	if slices.Contains(types, "unconfined_t") {
+		b.WriteString("(class service (start stop status reload enable disable))(classorder (unordered service))\n")
+	}
 	return b.String()
 }
 
-// refTypes are the types of the reference policy that the module uses; Fedora's has systemd_unit_file_t too.
-const refTypes = "usr_t bin_t lib_t etc_t man_t var_lib_t var_log_t var_run_t default_t"
+// refTypes are the types that the module uses of every policy; unit files have another in each.
+const refTypes = "usr_t bin_t lib_t etc_t man_t var_lib_t var_run_t default_t"
 
 // compiled compiles our module over a base with these types and returns the file contexts.
 func compiled(t *testing.T, types string, stores ...string) (contexts string) {
@@ -58,7 +62,14 @@ func compiled(t *testing.T, types string, stores ...string) (contexts string) {
 }
 
 func TestThePolicyLabelsWhatNixNeeds(t *testing.T) {
-	contexts := compiled(t, refTypes+" systemd_unit_file_t", "/nix", "/var/lib/nix")
+	for _, units := range []string{"systemd_unit_file_t", "systemd_unit_t"} { // Fedora's, and the reference policy's
+		labels(t, compiled(t, refTypes+" "+units, "/nix", "/var/lib/nix"), units)
+	}
+}
+
+// labels checks the file contexts of a policy where unit files are of type units.
+func labels(t *testing.T, contexts, units string) {
+	t.Helper()
 	const path = "/store/00000000000000000000000000000000-nix-2.34.7"
 	for _, root := range []string{"/nix", "/var/lib/nix"} {
 		for name, want := range map[string]string{
@@ -70,7 +81,7 @@ func TestThePolicyLabelsWhatNixNeeds(t *testing.T) {
 			path + "/sbin/x":                          "bin_t",
 			path + "/libexec/x":                       "bin_t",
 			path + "/lib/libnix.so":                   "lib_t",
-			path + "/lib/systemd/system/x.service":    "systemd_unit_file_t",
+			path + "/lib/systemd/system/x.service":    units,
 			path + "/etc/profile.d/nix.sh":            "etc_t",
 			path + "/share/man/man1/nix.1":            "man_t",
 			path + "/share/applications/x.desktop":    "usr_t",
@@ -78,7 +89,7 @@ func TestThePolicyLabelsWhatNixNeeds(t *testing.T) {
 			"/var/nix/profiles/default":               "usr_t",
 			"/var/nix/profiles/per-user/root/profile": "usr_t",
 			"/var/nix/daemon-socket/socket":           "var_run_t",
-			"/var/log/nix/drvs":                       "var_log_t",
+			"/var/log/nix/drvs":                       "var_lib_t",
 		} {
 			out, err := exec.Command("matchpathcon", "-f", contexts, "-N", "-n", root+name).CombinedOutput()
 			if got := strings.TrimSpace(string(out)); err != nil || got != "system_u:object_r:"+want+":s0" {
@@ -91,4 +102,12 @@ func TestThePolicyLabelsWhatNixNeeds(t *testing.T) {
 func TestThePolicyIsInTheWayOfNoPolicyThatLacksItsTypes(t *testing.T) {
 	compiled(t, refTypes, "/nix")
 	compiled(t, strings.ReplaceAll(refTypes, "man_t ", ""), "/nix", "/var/lib/nix")
+}
+
+func TestWhoIsUnconfinedMayStartAUnitThatABuildBrought(t *testing.T) {
+	dir := filepath.Dir(compiled(t, refTypes+" unconfined_t", "/nix"))
+	out, err := exec.Command("checkpolicy", "-M", "-b", "-C", filepath.Join(dir, "policy"), "-o", "-").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "(allow unconfined_t usr_t (service (start stop status reload enable disable)))") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

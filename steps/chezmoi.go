@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"movein/bootstrap"
@@ -200,6 +201,8 @@ func (z chezmoi) explain(what string, err error) error {
 		return bootstrap.Hint(err, "another chezmoi is running; run the same command again when it is done")
 	case strings.Contains(said, "dial tcp"), strings.Contains(said, "no such host"):
 		return bootstrap.Exit(bootstrap.ExitUnreachable, bootstrap.Hint(err, "an external of the dotfiles cannot be reached: check the network and run the same command again"))
+	case strings.HasSuffix(said, ": "+syscall.ENOTDIR.Error()) && !strings.Contains(said, " template: "): // it, and no template, looks at a path whose directory is something else
+		return bootstrap.Exit(bootstrap.ExitRefused, bootstrap.Hint(err, "what should be a directory on the way there is none: move it away and run the same command again"))
 	case strings.Contains(said, "template"), strings.Contains(said, "config"):
 		return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "mend it in %s and run the same command again; look with: chezmoi --source %s diff", z.source, z.source))
 	}

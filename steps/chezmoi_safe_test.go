@@ -58,16 +58,18 @@ func TestChezmoiDoesNotWaitForEver(t *testing.T) {
 
 func TestALinkToWhatChezmoiCouldNotReadIsRefusedBeforeItIsMade(t *testing.T) {
 	h := hosttest.New(t, files{"/nix/store/x/file": "1", "/nix/store/x/dir/a": "1", "/nix/store/x/gone": "-> nowhere"})
-	for _, tc := range []struct{ source, path, link, target, why string }{
-		{"create_a", "a", "a", "/nix/store/x/file", ""},
-		{"create_a", "a", "a", "/nix/store/x/gone", ""},
-		{"a", "a", "a", "/nix/store/x/dir", ""},
-		{"create_a", "a", "a-b", "/nix/store/x/dir", ""},
-		{"create_a", "a", "a", "/nix/store/x/dir", "/nix/store/x/dir is in the way"},
-		{"d/modify_a", "d/a", "d", "/nix/store/x/dir", ""},
-		{"d/a/modify_b", "d/a/b", "d", "/nix/store/x/dir", "/nix/store/x/dir/a is in the way"},
+	for _, tc := range []struct{ source, link, target, why string }{
+		{"create_a", "a", "/nix/store/x/file", ""},
+		{"create_a", "a", "/nix/store/x/gone", ""},
+		{"a", "a", "/nix/store/x/dir", ""},
+		{"create_a", "a-b", "/nix/store/x/dir", ""},
+		{"create_a", "a", "/nix/store/x/dir", "/nix/store/x/dir is in the way"},
+		{"d/modify_a", "d", "/nix/store/x/dir", ""},
+		{"d/modify_a", "d", "/nix/store/x/file", "/nix/store/x/file is in the way"},
+		{"d/a/modify_b", "d", "/nix/store/x/dir", "/nix/store/x/dir/a is in the way"},
 	} {
-		err := unread(h, []home.Claim{{Path: tc.path, Owner: home.Chezmoi, Source: dotsDir + "/" + tc.source}}, []home.Claim{{Path: tc.link, Owner: home.HomeManager, Kind: home.Link, Target: tc.target}})
+		z := chezmoi{c: dotsConfig(), source: dotsDir}
+		err := z.unread(h, []string{z.root(h) + "/" + tc.source}, []home.Claim{{Path: tc.link, Owner: home.HomeManager, Kind: home.Link, Target: tc.target}})
 		if tc.why == "" {
 			if err != nil {
 				t.Errorf("%+v: %v", tc, err)
@@ -260,4 +262,14 @@ func TestADiffShowsNothingOfTheConfig(t *testing.T) {
 	if !strings.Contains(shown, "older [redacted]") || !strings.Contains(shown, "[redacted] [redacted] [redacted] shown") {
 		t.Errorf("%q", shown)
 	}
+}
+
+func TestAFileThatShouldBeADirectoryForChezmoiIsRefused(t *testing.T) {
+	d := newRealDots(t, files{".chezmoiremove": "d/a\n"})
+	d.put(d.home("d"), "mine")
+	_, err := d.z.look(context.Background(), d.h)
+	refuses(t, err, bootstrap.ExitRefused, "d/a")
+	d = newRealDots(t, files{"f": "1", "x.tmpl": `{{ include "f/a" }}`})
+	_, err = d.z.look(context.Background(), d.h)
+	refuses(t, err, bootstrap.ExitConfig, "x.tmpl")
 }

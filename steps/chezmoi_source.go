@@ -84,6 +84,29 @@ func (z chezmoi) blocked(v host.View, files []string) error {
 	return nil
 }
 
+// unread refuses links of home-manager's to where chezmoi could not read the file any more
+// that its source has it read there, also if it does not apply that.
+func (z chezmoi) unread(v host.View, files []string, links []home.Claim) error {
+	root := z.root(v)
+	for _, file := range files {
+		rel, err := filepath.Rel(root, file)
+		if err != nil || !filepath.IsLocal(rel) || !readSourceName(file).opens {
+			continue
+		}
+		for _, l := range links {
+			rest, below := strings.CutPrefix(targetPath(rel)+"/", l.Path+"/")
+			if !below {
+				continue
+			}
+			if name, why := inReadersWay(v, filepath.Dir(l.Target), filepath.Join(filepath.Base(l.Target), rest)); name != "" {
+				return bootstrap.Hint(bootstrap.Refuse("%s is to be a link of home-manager's, but where it leads, %s %s: %s has chezmoi read a file there",
+					home.Shown("~/"+l.Path), home.Shown(name), why, home.Shown(file)), "take one of them away, in the home repo or in the dotfiles")
+			}
+		}
+	}
+	return nil
+}
+
 // inReadersWay is what keeps the file at path below dir from being read, and how; "" if
 // nothing does, or nothing is there.
 func inReadersWay(v host.View, dir, path string) (name, why string) {

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"movein/bootstrap"
 	"movein/bootstrap/host"
 	"movein/distro"
+	"movein/embed"
 )
 
 // Verdict is how a check of the doctor ended.
@@ -124,7 +126,7 @@ func (d doctor) clock(ctx context.Context) Finding {
 	if d.c.Offline {
 		return Finding{}
 	}
-	url := releaseURL(d.c.NixURL, "", d.f.System)
+	url := releaseURL(d.c.NixURL, cmp.Or(d.c.NixVersion, embed.DefaultNix), d.f.System)
 	before := d.v.Now()
 	server, err := d.v.ServerTime(ctx, url)
 	if err != nil {

@@ -278,7 +278,7 @@ func (d doctor) denials(ctx context.Context) Finding {
 	if d.f.SELinux != "enforcing" {
 		return Finding{}
 	}
-	res, err := d.v.Query(ctx, &host.Cmd{Args: []string{"journalctl", "--boot", "--quiet", "--no-pager", "--lines", "1", "--output", "cat", "_TRANSPORT=audit", "--grep", "avc: +denied.*nix"}})
+	res, err := d.v.Query(ctx, &host.Cmd{Args: []string{"journalctl", "--boot", "--quiet", "--no-pager", "--lines", "1", "--output", "cat", "_TRANSPORT=audit", "--grep", `avc: +denied.*["/]nix`}})
 	if said := strings.TrimSpace(string(res.Stdout)); err == nil && said != "" {
 		return Finding{"selinux", Warning, "SELinux denies: " + said, "labels in the store are not those of programs", "sudo restorecon -RF /nix; then: movein apply"}
 	}

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -142,6 +143,29 @@ func TestTheDoctorKnowsEachPainAndWhatMendsIt(t *testing.T) {
 	for n := 1; n <= 25; n++ {
 		if !seen[n] {
 			t.Errorf("pain %d is not planted", n)
+		}
+	}
+}
+
+func TestADenialIsOfNixOnlyIfItNamesIt(t *testing.T) {
+	h, f, c := patient(t)
+	f.SELinux = "enforcing"
+	log := ""
+	h.OnQuery("journalctl --boot", func(cmd host.Cmd) (host.Result, error) {
+		if !regexp.MustCompile(cmd.Args[len(cmd.Args)-1]).MatchString(log) {
+			log = ""
+		}
+		return host.Result{Stdout: []byte(log)}, nil
+	})
+	for line, want := range map[string]bool{
+		`avc:  denied  { execute } for  pid=1 comm="systemd" name="nix-daemon" tclass=file`:     true,
+		`avc:  denied  { read } for  pid=1 comm="systemd" path="/nix/store/x" tclass=lnk_file`:  true,
+		`avc:  denied  { connectto } for  pid=9 comm="sshd" tclass=unix_stream_socket`:          false,
+		`avc:  denied  { relabelfrom } for  pid=9 comm="semodule" name="movein-nix" tclass=dir`: false,
+	} {
+		log = line
+		if got := (doctor{v: h.View(), f: f, c: c}).denials(t.Context()).What != ""; got != want {
+			t.Errorf("%v for %s", got, line)
 		}
 	}
 }

@@ -180,6 +180,7 @@ func (s handOn) Plan(ctx context.Context, v host.View) (bootstrap.Change, error)
 		return nil, err
 	}
 	if len(s.deliveries()) == 0 {
+		s.tellLocked(v, nil)
 		return nil, bootstrap.Skip("no secrets are to be handed on ([secrets] in movein.toml)")
 	}
 	due, locked, err := s.due(ctx, v)

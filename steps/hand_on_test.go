@@ -98,6 +98,16 @@ func TestAVaultThatStaysLockedLeavesNothingToDo(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotToBeHandedOnAnyMoreIsLackingNoMore(t *testing.T) {
+	h := hosttest.New(t, nil)
+	s := handing(t, h, everywhere)
+	bringAll(t, s, h)
+	s.c.Secrets = nil
+	if _, err := s.Plan(t.Context(), h.View()); err == nil || len(Unhanded(h)) != 0 {
+		t.Errorf("%v, %q", err, Unhanded(h))
+	}
+}
+
 func TestAnotherValueIsBroughtWhenTheVaultIsOpen(t *testing.T) {
 	h := hosttest.New(t, nil)
 	h.Secrets = map[string]string{"a": "alpha", "b": "beta", "c": "gamma", "d": "delta"}

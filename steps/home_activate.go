@@ -53,7 +53,9 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 		if pending, err := (homeRepo(s)).Plan(ctx, v); err != nil || len(pending) > 0 {
 			return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil //nolint:nilerr // home-repo tells
 		}
-		if b.Out, err = homeBuild(s).previewBuild(ctx, v); err != nil {
+		if b.Out, err = homeBuild(s).previewBuild(ctx, v); bootstrap.ExitCode(err) == bootstrap.ExitConfig {
+			return nil, err // an apply would fail so, too
+		} else if err != nil {
 			return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil //nolint:nilerr // home-build tells
 		}
 	}
@@ -122,7 +124,10 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },
 		Undo:     undo,
 	}
-	_, cut, err := s.changer().CutShort(h)
+	unfinished, cut, err := s.changer().CutShort(h)
+	if err == nil {
+		job.Dropped, err = s.droppedPaths(h, g, unfinished)
+	}
 	if err == nil && !cut && !p.toActivate(h) {
 		job.Try, job.Activate = nil, nil
 	}

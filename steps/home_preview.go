@@ -50,6 +50,11 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 		return p, err
 	}
 	p.items, p.suppressed = compared.items, compared.suppressed
+	if p.look != nil {
+		if err := s.unread(v, p); err != nil {
+			return p, err
+		}
+	}
 	if len(p.dotfiles()) > 0 {
 		p.own, err = z.ownFiles(ctx, v, p.look.fresh)
 	}
@@ -62,6 +67,18 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 		s.rememberSkipped(v, p.look)
 	}
 	return p, err
+}
+
+// unread refuses what would keep chezmoi from reading what it reads.
+func (s homeActivate) unread(v host.View, p preview) error {
+	links, err := p.g.claims(v)
+	if err != nil {
+		return err
+	}
+	links = slices.DeleteFunc(links, func(l home.Claim) bool {
+		return slices.ContainsFunc(p.suppressed, func(c home.Claim) bool { return c.Owner == l.Owner && c.Path == l.Path })
+	})
+	return p.z.unread(v, p.look.sight.files, links)
 }
 
 // comparison is what there is to do to the files of the home, and the claims of who

@@ -235,16 +235,27 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	if err := h.MkdirAll(s.c.State(), 0o700); err != nil {
 		return err
 	}
-	return h.WriteFile(dotfilesRecord(s.c), []byte(s.c.Dotfiles+"\n"), 0o600)
+	record := s.c.Dotfiles + "\n"
+	dir, _ := s.c.HomeDir()
+	if f, _, err := ReadFile(h, filepath.Join(dir, "movein.toml")); err == nil && f.Dotfiles != nil && *f.Dotfiles == s.c.Dotfiles {
+		record += s.c.HomeRepo + "\n"
+	}
+	return h.WriteFile(dotfilesRecord(s.c), []byte(record), 0o600)
 }
 
 // clonesRecord is where the clones that movein made are remembered.
 func clonesRecord(c *Config) string { return filepath.Join(c.State(), "clones") }
 
-// dotfilesRecord is where the dotfiles repo that was cloned is remembered.
+// dotfilesRecord is where the dotfiles repo that was cloned is remembered, and on a line of
+// its own the home repo that names it, if one does.
 func dotfilesRecord(c *Config) string { return filepath.Join(c.State(), "dotfiles") }
 
-// LastDotfiles is the dotfiles repo that was used here before; "" if none was.
+// LastDotfiles is the dotfiles repo that was used here before; "" if none was, or only because
+// another home repo names it.
 func LastDotfiles(v host.View, c *Config) string {
-	return strings.TrimSpace(readText(v, dotfilesRecord(c)))
+	last, by, _ := strings.Cut(readText(v, dotfilesRecord(c)), "\n")
+	if by = strings.TrimSpace(by); by != "" && by != c.HomeRepo {
+		return ""
+	}
+	return strings.TrimSpace(last)
 }

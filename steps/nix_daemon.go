@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -162,10 +163,8 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 	_, err := h.Daemon(ctx, nixSocket)
 	if err != nil && !enabled(h, socketUnit, "sockets.target") {
 		// Most often nothing is in the way: one command, which also reloads.
-		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil {
-			if _, err := h.Daemon(ctx, nixSocket); err == nil {
-				return nil
-			}
+		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"systemctl", "enable", "--quiet", "--now", socketUnit}}); err == nil && s.answers(ctx, h) {
+			return nil
 		}
 	}
 	cmds := [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", socketUnit}}
@@ -181,5 +180,23 @@ func (s nixDaemon) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) e
 			return bootstrap.Hint(fmt.Errorf("starting the Nix daemon: %w", err), "look with: systemctl status %s %s", socketUnit, daemonUnit)
 		}
 	}
+	if err != nil || rewritten {
+		s.answers(ctx, h) // whether it does is Plan's to say
+	}
 	return nil
+}
+
+// answers reports whether the daemon answers, which it may do late on a slow host, the first time.
+func (nixDaemon) answers(ctx context.Context, v host.View) bool {
+	for range 20 {
+		_, err := v.Daemon(ctx, nixSocket)
+		late, ok := errors.AsType[interface {
+			error
+			Timeout() bool
+		}](err)
+		if !ok || !late.Timeout() || ctx.Err() != nil {
+			return err == nil
+		}
+	}
+	return false
 }

@@ -2,6 +2,8 @@ package steps
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +58,21 @@ func unitFiles() files {
 		daemonFile: strings.ReplaceAll(embed.Unit(daemonUnit), "@nix-daemon@", defaultProfile+"/bin/nix-daemon"),
 		unitDir + "/sockets.target.wants/" + socketUnit: "-> ../" + socketUnit,
 	}
+}
+
+func TestADaemonThatTakesItsTimeToStartIsWaitedFor(t *testing.T) {
+	h := systemd(daemonHost(t, nil))
+	h.On("systemctl start "+socketUnit, func(host.Cmd) (host.Result, error) {
+		slow := 5
+		h.OnDaemon = func(socket string, paths []string) (host.Daemon, error) {
+			if slow--; slow > 0 {
+				return host.Daemon{}, fmt.Errorf("saying hello: %w", os.ErrDeadlineExceeded)
+			}
+			return answering(socket, paths)
+		}
+		return host.Result{}, nil
+	})
+	converges(t, h, daemonStep())
 }
 
 func TestUnitsAreRealFilesThatAreEnabledAndStarted(t *testing.T) {

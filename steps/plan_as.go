@@ -146,7 +146,8 @@ func (s homeBuild) pickAs(ctx context.Context, v host.View, flake, as string) (s
 		return "", fmt.Errorf("reading what nix eval says: %w", err)
 	}
 	if got.Pick == "" {
-		return "", bootstrap.Hint(bootstrap.Misconfigured("%s has no configuration for a host of kind %s; there are: %s", flake, as, strings.Join(got.Names, ", ")),
+		dir, _ := s.c.HomeDir()
+		return "", bootstrap.Hint(bootstrap.Misconfigured("%s has no configuration for a host of kind %s; there are: %s", dir, as, strings.Join(got.Names, ", ")),
 			"add one: movein init --add-host %s; or name one: --configuration", kindNames[as][0])
 	}
 	return got.Pick, nil

@@ -107,9 +107,12 @@ func (s selinux) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) err
 		if err := writeOwned(h, policyFile, s.policy(h), 0o644); err != nil {
 			return err
 		}
-		if _, err := h.Run(ctx, &host.Cmd{Args: []string{"semodule", "--install", policyFile}}); err != nil {
-			// What could not be loaded is not taken for loaded.
-			return errors.Join(s.explain("loading the SELinux module "+policyFile, err), h.Remove(policyFile))
+		// The reference policy has semodule read what is in /var/lib, but not map it, as it does.
+		for _, args := range [][]string{{"chcon", "-t", "usr_t", policyFile}, {"semodule", "--install", policyFile}} {
+			if _, err := h.Run(ctx, &host.Cmd{Args: args}); err != nil {
+				// What could not be loaded is not taken for loaded.
+				return errors.Join(s.explain("loading the SELinux module "+policyFile, err), h.Remove(policyFile))
+			}
 		}
 	}
 	args := []string{"restorecon", "-R", "-F", "/nix"}

@@ -24,6 +24,7 @@ func labelledHost(t *testing.T, wrong *[]string, have files) (*hosttest.Host, se
 		}
 		return host.Result{Stdout: []byte(out.String())}, nil
 	})
+	a.On("chcon -t usr_t "+policyFile, hosttest.Says(""))
 	a.On("semodule --install "+policyFile, func(host.Cmd) (host.Result, error) {
 		if !strings.Contains(a.Text(policyFile), `(filecon "/nix/store/[^/]+/s?bin(/.*)?" any (system_u object_r bin_t`) {
 			t.Errorf("what is loaded: %s", a.Text(policyFile))
@@ -46,7 +47,7 @@ func TestSELinuxIsToldWhatNixIsAndLabelsItOnce(t *testing.T) {
 		t.Errorf("planned %v, %v", c, err)
 	}
 	converges(t, h, s)
-	inOrder(t, h.Calls(), "run semodule --install", "run restorecon -R -F /nix")
+	inOrder(t, h.Calls(), "run chcon -t usr_t "+policyFile, "run semodule --install", "run restorecon -R -F /nix")
 }
 
 func TestWrongLabelsAreRepairedWithoutLoadingTheModuleAgain(t *testing.T) {

@@ -46,9 +46,6 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, u
 	if err := s.unsettled(v, home.Conflicts(w.Claims)); err != nil {
 		return w, nil, err
 	}
-	if err := unread(v, suppressed, mine); err != nil {
-		return w, nil, err
-	}
 	w.Dropped, err = s.dropped(v, g, unfinished)
 	for _, c := range suppressed { // home-manager's link is not to stay, whether or not another is to come there
 		if c.Owner == home.HomeManager {
@@ -56,27 +53,6 @@ func (s homeActivate) wanted(v host.View, g generation, dotfiles []home.Claim, u
 		}
 	}
 	return w, suppressed, err
-}
-
-// unread refuses links of home-manager's, which is the owner, to where chezmoi could no
-// longer read the file that its source has it read there, although it is not the owner.
-func unread(v host.View, suppressed, links []home.Claim) error {
-	for _, c := range suppressed {
-		if c.Owner != home.Chezmoi || !readSourceName(c.Source).opens {
-			continue
-		}
-		for _, l := range links {
-			rest, below := strings.CutPrefix(c.Path+"/", l.Path+"/")
-			if !below {
-				continue
-			}
-			if name, why := inReadersWay(v, l.Target, strings.TrimSuffix(rest, "/")); name != "" {
-				return bootstrap.Hint(bootstrap.Refuse("%s is to be a link of home-manager's, but where it leads, %s %s: %s has chezmoi read a file there",
-					home.Shown("~/"+l.Path), home.Shown(name), why, home.Shown(c.Source)), "take one of them away, in the home repo or in the dotfiles")
-			}
-		}
-	}
-	return nil
 }
 
 // dropped is what generations before g left in the home and g has not: those of
@@ -96,6 +72,25 @@ func (s homeActivate) dropped(v host.View, g generation, unfinished string) (out
 		out = append(out, claims...)
 	}
 	return out, nil
+}
+
+// droppedPaths are those of dropped that g has not.
+func (s homeActivate) droppedPaths(v host.View, g generation, unfinished string) (paths []string, err error) {
+	mine, err := g.claims(v)
+	if err != nil {
+		return nil, err
+	}
+	old, err := s.dropped(v, g, unfinished)
+	stays := map[string]bool{}
+	for _, c := range mine {
+		stays[c.Path] = true
+	}
+	for _, c := range old {
+		if !stays[c.Path] {
+			paths = append(paths, c.Path)
+		}
+	}
+	return paths, err
 }
 
 // actions says in a plan what a preview says.

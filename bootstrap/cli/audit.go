@@ -166,10 +166,12 @@ func (s *session) writeDrafts(r *audit.Result, repo, name string) (files []strin
 	if s.io.EUID != s.config.UID {
 		return nil, bootstrap.Hint(bootstrap.Exit(bootstrap.ExitPermission, fmt.Errorf("the drafts are those of %s", s.config.User)), "run it as that user")
 	}
+	perm := fs.FileMode(0o755)
 	info, err := s.view.Lstat(dir)
 	if err == nil && !info.IsDir() {
 		err = errors.New("it is no directory")
 	} else if err == nil {
+		perm = info.Mode().Perm()
 		var entries []fs.DirEntry
 		if entries, err = s.view.ReadDir(dir); err == nil && len(entries) > 0 {
 			err = errors.New("there is something in it")
@@ -183,7 +185,7 @@ func (s *session) writeDrafts(r *audit.Result, repo, name string) (files []strin
 	if _, err := s.view.Lstat(temp); err == nil {
 		return nil, refused(fmt.Errorf("%s is in the way: a run that was cut short left it", temp), "remove it and run the same command again")
 	}
-	if err := s.view.MkdirAll(temp, 0o755); err != nil {
+	if err := s.view.MkdirAll(temp, perm); err != nil {
 		return nil, fmt.Errorf("writing drafts: %w", err)
 	}
 	defer s.view.Remove(temp) //nolint:errcheck // gone, when all went well

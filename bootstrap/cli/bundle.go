@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -77,7 +78,7 @@ func (s *session) bundleCreate(cmd *cobra.Command, name, key string) error {
 		return err
 	}
 	if _, err := s.view.Lstat(file); err == nil {
-		return bootstrap.Hint(bootstrap.Refuse("there is a %s already", file), "name another file, or move it away: mv %s %s.old", file, file)
+		return inPlaceOf(file)
 	}
 	if _, err := s.view.ReadDir(filepath.Dir(file)); err != nil {
 		return bootstrap.Hint(bootstrap.Misconfigured("there is no directory %s", filepath.Dir(file)), "make it: mkdir -p %s", filepath.Dir(file))
@@ -130,10 +131,17 @@ func (s *session) makeBundle(ctx context.Context, file string, signer *minisign.
 		trust.Key = &key
 		sign = func(manifest []byte) []byte { return signer.Sign(manifest, "bundle of movein") }
 	}
-	if err := host.WriteBundle(filepath.Join(s.io.Root, file), filepath.Join(s.io.Root, work), m, sign); err != nil {
+	if err := host.WriteBundle(filepath.Join(s.io.Root, file), filepath.Join(s.io.Root, work), m, sign); errors.Is(err, fs.ErrExist) {
+		return nil, inPlaceOf(file)
+	} else if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", file, err)
 	}
 	return host.OpenBundle(ctx, filepath.Join(s.io.Root, file), trust)
+}
+
+// inPlaceOf refuses to write a bundle over something.
+func inPlaceOf(file string) error {
+	return bootstrap.Hint(bootstrap.Refuse("there is a %s already", file), "name another file, or move it away: mv %s %s.old", file, file)
 }
 
 // signer is the secret key in the file; nil if none is named.

@@ -31,6 +31,9 @@ for you and this host, in DIR (~/.config/home-manager), and dotfiles that go wit
 for chezmoi. Both are git repositories with a first commit. It asks for your name, your
 e-mail address and this host's name, unless they are given.
 
+No versions come with movein: the first build has Nix find out the newest ones and write
+flake.lock, or --lock has it do so now, which takes Nix and the network.
+
 With --add-host NAME it adds a host to a home repo of that shape, and touches nothing
 else in it.`,
 		Example: `  movein init ~/home --name Ada --email ada@example.org --dotfiles none
@@ -70,6 +73,11 @@ func (s *session) init(cmd *cobra.Command, args []string, o initOptions) error {
 		return err
 	}
 	if o.addHost != "" {
+		for _, of := range []string{"name", "email", "merge", "lock"} {
+			if cmd.Flags().Changed(of) {
+				return usage(cmd, fmt.Errorf("--%s is for a new home repo, and --add-host for one that there is", of))
+			}
+		}
 		return s.addHost(cmd, dir, o)
 	}
 	return s.newHome(cmd, dir, o)
@@ -125,8 +133,8 @@ func (s *session) newHome(cmd *cobra.Command, dir string, o initOptions) error {
 		}
 	}
 	repo := " " + shell(dir)
-	if dir == s.usualDir() {
-		repo = "" // it is found there
+	if steps.LastRepo(&s.view, &s.config) == dir {
+		repo = "" // it is found there, or was used before
 	}
 	s.say("\nWhat is different on this host is said in %s; more in README.md there.\nLook: movein plan%s\nMove in: movein apply%[2]s", filepath.Join(dir, "hosts", name+".nix"), repo)
 	return nil
@@ -208,7 +216,11 @@ func (s *session) commit(ctx context.Context, dir string, c host.Commit) error {
 	case errors.Is(err, host.ErrNotRepo):
 		return bootstrap.Hint(bootstrap.Refuse("%s is no git repository, so nothing could bring back what it was", dir), "make it one: git -C %s init && git -C %[1]s add . && git -C %[1]s commit -m first", shell(dir))
 	case collided, err != nil && strings.Contains(err.Error(), "not committed"):
-		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitRefused, err), "commit or undo what is there (git -C %s status), then run the same command again", shell(dir))
+		hint := "commit or undo what is there (git -C %s status), then run the same command again"
+		if _, err := s.view.LookPath("git"); err != nil {
+			hint += "; the home brings git: log in again, or install one"
+		}
+		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitRefused, err), hint, shell(dir))
 	case errors.Is(err, host.ErrDetached):
 		return bootstrap.Hint(bootstrap.Exit(bootstrap.ExitRefused, err), "go to a branch: git -C %s switch main", shell(dir))
 	}

@@ -68,18 +68,17 @@ func (s *session) laterSource(ctx context.Context, url string) (secret.Source, e
 			if _, later := s.comesLater(); later {
 				return secret.Answer{}, fmt.Errorf("%w: the vault %s comes with %s", secret.ErrNotYet, place.Given, withoutLogin(url))
 			}
-			v, err := s.openHere(ctx, pw)
-			if err != nil {
+			var err error
+			if from, err = s.openHere(ctx, pw); err != nil {
 				return secret.Answer{}, err
 			}
-			from = secret.OfVault(s.vaultFile, v)
 		}
 		return from(ctx, q)
 	}, nil
 }
 
 // openHere opens the vault with the password that is known.
-func (s *session) openHere(ctx context.Context, pw *kdbx.Secret) (*kdbx.Vault, error) {
+func (s *session) openHere(ctx context.Context, pw *kdbx.Secret) (secret.Source, error) {
 	found, err := s.place().Find(ctx)
 	if err != nil {
 		return nil, err
@@ -94,8 +93,10 @@ func (s *session) openHere(ctx context.Context, pw *kdbx.Secret) (*kdbx.Vault, e
 	}
 	v, err := files.Open(ctx, pw)
 	if err == nil {
-		s.vaultFile = found.File
 		err = s.place().Remember(found)
 	}
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	return secret.OfVault(found.File, v), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -148,7 +149,10 @@ func (s *session) resolve(ctx context.Context, e steps.SecretEntry, ask bool) (k
 // askOpen asks the vault that is open, unless the user has named another one this time.
 func (s *session) askOpen(ctx context.Context, q secret.Question) (secret.Answer, error) {
 	dirs := s.io.agentDirs()
-	if _, later := s.comesLater(); len(dirs) > 0 && s.layer("vault") < 2 && s.secrets.vault != "none" && !later {
+	if own := s.runDir(); !slices.Contains(dirs, own) { // of this run, where there is no runtime directory
+		dirs = append(dirs, own)
+	}
+	if _, later := s.comesLater(); s.layer("vault") < 2 && s.secrets.vault != "none" && !later {
 		found, err := s.place().Find(ctx)
 		if err != nil {
 			return secret.Answer{}, err

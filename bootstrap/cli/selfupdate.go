@@ -154,7 +154,10 @@ func (u *updating) replace(ctx context.Context, program, from, digest string) (e
 		return bootstrap.Hint(fmt.Errorf("the release does not start here: %w", err), "nothing was changed")
 	}
 	kept := filepath.Join(work, "old")
-	if err := errors.Join(os.Link(program, kept), os.Rename(kept, program+".old")); err != nil {
+	if err := os.Link(program, kept); err != nil { // the system may leave that to its owner
+		return u.asRoot(err)
+	}
+	if err := os.Rename(kept, program+".old"); err != nil {
 		return err
 	}
 	return errors.Join(os.Rename(fresh, program), v.Sync(filepath.Dir(program)))

@@ -138,7 +138,7 @@ func (s *session) printUninstalled(out uninstalled, purge bool) error {
 		fmt.Fprintf(w, "%-8s %s\n", "leave", printable(name))
 	}
 	if out.Undo != "" && !purge {
-		fmt.Fprintf(w, "To undo this: movein apply; or only the files: movein backups restore %s\n", out.Undo)
+		fmt.Fprintf(w, "To undo this: movein apply %s; or only the files: movein backups restore %s\n", shell(s.config.HomeRepo), out.Undo)
 	}
 	return nil
 }

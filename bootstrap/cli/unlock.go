@@ -166,8 +166,9 @@ func (s *session) runDir() string {
 func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets string, close func(), err error) {
 	close = func() {}
 	s.tells = tells
-	defer func() { s.config.Locked = secrets == "missing" }()
-	wanted := s.wantsVault() || len(steps.Unhanded(&s.view)) > 0
+	comes := false // with what a plan does not bring
+	defer func() { s.config.Locked = secrets == "missing" && !comes }()
+	wanted := s.wantsVault() || len(steps.Unhanded(s.memory())) > 0
 	switch {
 	case s.secrets.vault == "none":
 		return "none", close, nil
@@ -180,6 +181,7 @@ func (s *session) openVault(ctx context.Context, tells bootstrap.Sink) (secrets 
 		return "", close, nil
 	}
 	if _, later := s.comesLater(); later && s.opt.dryRun {
+		comes = true
 		return "missing", close, nil
 	}
 	from, release, err := s.source(ctx)

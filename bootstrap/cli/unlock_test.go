@@ -120,6 +120,19 @@ func TestVaultInRun(t *testing.T) {
 	}
 }
 
+// What could not be handed on is remembered by the user's half, which is to open the vault for it.
+func TestRootHasTheVaultOpenedForWhatTheUserLacks(t *testing.T) {
+	for unhanded, want := range map[string]bool{"": false, "forge": true} {
+		s, _, _ := owned(t, "--dotfiles", "none")
+		s.view.Remember("unhanded", []byte(unhanded))
+		s.io.EUID++
+		s.lookAround()
+		if _, _, err := s.openVault(t.Context(), func(bootstrap.Event) {}); err != nil || (s.vaultFor != nil) != want {
+			t.Errorf("%q: %v, %v", unhanded, s.vaultFor, err)
+		}
+	}
+}
+
 // TestExplainSecret: each error has its exit code and says what to do.
 func TestExplainSecret(t *testing.T) {
 	for err, code := range map[error]int{

@@ -49,9 +49,10 @@ func FetchBundle(ctx context.Context, url, file string, t bundle.Trust) (b *bund
 	return b, nil
 }
 
-// WriteBundle makes file, mode 0600, a bundle of all files of the directory dir.
+// WriteBundle makes file, mode 0600, a bundle of all files of the directory dir. It is
+// fs.ErrExist if something is there by then.
 func WriteBundle(file, dir string, m bundle.Manifest, sign func([]byte) []byte) error {
-	return replaceFile(file, 0o600, func(f *os.File) error { return bundle.Write(f, os.DirFS(dir), m, sign) })
+	return makeFile(file, 0o600, func(f *os.File) error { return bundle.Write(f, os.DirFS(dir), m, sign) })
 }
 
 // unbundle writes one entry of a bundle to w, and is an error unless it was what the manifest says.

@@ -60,6 +60,20 @@ func newBundle(t *testing.T, dir string) *bundle.File {
 	return b
 }
 
+func TestABundleReplacesNothingThatIsThereByThen(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "b")
+	must(t, os.Mkdir(dir+"/from", 0o700))
+	must(t, os.WriteFile(file, []byte("mine"), 0o600))
+	err := WriteBundle(file, dir+"/from", bundle.Manifest{}, nil)
+	if got, _ := os.ReadFile(file); !errors.Is(err, fs.ErrExist) || string(got) != "mine" {
+		t.Errorf("%v, %q", err, got)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
 func TestUnbundleWritesWhatTheManifestSays(t *testing.T) {
 	dir := t.TempDir()
 	b, r := newBundle(t, dir), Real{}

@@ -41,7 +41,29 @@ func createTemp(name string) (*os.File, error) {
 
 // replaceFile makes name a file with what fill writes, whole or not at all:
 // temporary file, fsync, rename, fsync of the directory.
-func replaceFile(name string, perm fs.FileMode, fill func(*os.File) error) (err error) {
+func replaceFile(name string, perm fs.FileMode, fill func(*os.File) error) error {
+	return putFile(name, perm, fill, os.Rename)
+}
+
+// makeFile is replaceFile where nothing is: fs.ErrExist if something is there by then.
+func makeFile(name string, perm fs.FileMode, fill func(*os.File) error) error {
+	return putFile(name, perm, fill, func(from, to string) error {
+		err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // not on this file system
+			if _, err = os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+				return os.Rename(from, to)
+			} else if err == nil {
+				err = fs.ErrExist
+			}
+		}
+		if err != nil {
+			return &fs.PathError{Op: "rename", Path: to, Err: err}
+		}
+		return nil
+	})
+}
+
+func putFile(name string, perm fs.FileMode, fill func(*os.File) error, rename func(from, to string) error) (err error) {
 	f, err := createTemp(name)
 	if err != nil {
 		return err
@@ -55,7 +77,7 @@ func replaceFile(name string, perm fs.FileMode, fill func(*os.File) error) (err 
 	if err := errors.Join(fill(f), f.Chmod(perm), f.Sync()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), name); err != nil {
+	if err := rename(f.Name(), name); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(name))

@@ -6,16 +6,20 @@
 {
   description = "A small home to start from";
 
-  outputs = { self }:
+  outputs =
+    { self }:
     let
       host =
-        if builtins.pathExists ./host.json
-        then builtins.fromJSON (builtins.readFile ./host.json)
-        else throw ''host.json is missing; it says {"user": …, "home": …, "system": …, "hostname": …}'';
+        if builtins.pathExists ./host.json then
+          builtins.fromJSON (builtins.readFile ./host.json)
+        else
+          throw ''host.json is missing; it says {"user": …, "home": …, "system": …, "hostname": …}'';
     in
     {
       # The same output as that of a real home-manager flake.
-      homeConfigurations."${host.user}@${host.hostname}" =
-        import ./lib/generation.nix { inherit host; home = import ./home.nix host; };
+      homeConfigurations."${host.user}@${host.hostname}" = import ./lib/generation.nix {
+        inherit host;
+        home = import ./home.nix host;
+      };
     };
 }

@@ -111,6 +111,9 @@ func (w *walk) classify(d *Definition) {
 	case len(d.names) == 1 && opaque[top]:
 		d.Class, d.Why = Undecided, "only evaluating tells what is in it"
 		return
+	case w.ofService(d.names):
+		d.Class, d.Why = System, "of a user that a service runs as"
+		return
 	case r == nil:
 		d.Class, d.Why = Undecided, "no option of NixOS that movein knows: of a module from elsewhere"
 		return
@@ -131,6 +134,13 @@ func (w *walk) classify(d *Definition) {
 		d.Why = map[Class]string{System: "the system's", Home: "the user's", Undecided: "either's"}[d.Class]
 	}
 	w.splitPackages(d)
+}
+
+// ofService reports whether an option is of a user who is none that logs in.
+func (w *walk) ofService(option []string) bool {
+	return len(option) > 3 && option[0] == "users" && slices.ContainsFunc(w.found, func(f *found) bool {
+		return len(f.option) == 4 && f.option[3] == "isSystemUser" && slices.Equal(f.option[:3], option[:3])
+	})
 }
 
 // opaque are names that say nothing by themselves.

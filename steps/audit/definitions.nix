@@ -3,7 +3,17 @@
 { root, hosts }:
 configurations:
 let
-  inherit (builtins) attrNames concatLists elem filter isAttrs map stringLength substring tryEval;
+  inherit (builtins)
+    attrNames
+    concatLists
+    elem
+    filter
+    isAttrs
+    map
+    stringLength
+    substring
+    tryEval
+    ;
 
   # the file's name from root on; null if it is elsewhere
   below =
@@ -28,13 +38,28 @@ let
   definitions =
     host: option: x:
     let
-      files = filter (file: file != null) (try [ ] (map (d: below (d.file or "")) (x.definitionsWithLocations or [ ])));
-      users = if option == [ "home-manager" "users" ] then (tryEval (x.valueMeta.attrs or { })).value else { };
+      files = filter (file: file != null) (
+        try [ ] (map (d: below (d.file or "")) (x.definitionsWithLocations or [ ]))
+      );
+      users =
+        if
+          option == [
+            "home-manager"
+            "users"
+          ]
+        then
+          (tryEval (x.valueMeta.attrs or { })).value
+        else
+          { };
     in
     (if files == [ ] then [ ] else [ { inherit host option files; } ])
     ++ (
       if isSet users then
-        concatLists (map (user: options host (option ++ [ user ]) (users.${user}.configuration.options or { })) (attrNames users))
+        concatLists (
+          map (user: options host (option ++ [ user ]) (users.${user}.configuration.options or { })) (
+            attrNames users
+          )
+        )
       else
         [ ]
     );
@@ -44,7 +69,11 @@ let
     if isOption x then
       definitions host option x
     else if isSet x then
-      concatLists (map (name: if substring 0 1 name == "_" then [ ] else options host (option ++ [ name ]) x.${name}) (attrNames x))
+      concatLists (
+        map (name: if substring 0 1 name == "_" then [ ] else options host (option ++ [ name ]) x.${name}) (
+          attrNames x
+        )
+      )
     else
       [ ];
 in

@@ -24,6 +24,10 @@ type About struct {
 	Generation string // the active one; or ""
 	Part       bool   // of a change that has an older one
 	Aside      bool   // for itself alone: going back to before it or an earlier run does not give back what is in it
+
+	// Ours are the SHA-256 of files that hold a secret and that are made anew whenever they
+	// are wanted, by path: such a file is not kept as long as it is just that.
+	Ours map[string]string
 }
 
 // Backup is one that is being made. It counts only when it is sealed, and nothing
@@ -31,6 +35,7 @@ type About struct {
 type Backup struct {
 	b      Backups
 	h      host.Host
+	about  About
 	m      Manifest
 	dir    string // where it is made
 	have   map[string]Entry
@@ -46,7 +51,7 @@ func (b Backups) Begin(h host.Host, a About) (*Backup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("beginning a backup: %w", err)
 	}
-	k := &Backup{b: b, h: h, dir: filepath.Join(b.Dir, making+run), have: map[string]Entry{}}
+	k := &Backup{b: b, h: h, about: a, dir: filepath.Join(b.Dir, making+run), have: map[string]Entry{}}
 	k.m = Manifest{Schema: manifestSchema, Run: run, Time: h.Now().UTC(), Home: b.Home, Version: a.Version, Reason: a.Reason, Generation: a.Generation, Part: a.Part, Aside: a.Aside}
 	if err := h.MkdirAll(k.dir, 0o700); err != nil {
 		return nil, refusal("the backup", err)
@@ -136,6 +141,9 @@ func (k *Backup) walk(ctx context.Context, path string, top host.Kept, want *[]s
 	}
 	for _, e := range entries {
 		below := filepath.Join(path, e.Name())
+		if k.b.isOurs(ctx, k.h, below, k.about) {
+			continue
+		}
 		*want = append(*want, below)
 		if !e.IsDir() {
 			continue

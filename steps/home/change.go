@@ -32,6 +32,7 @@ type Job struct {
 	Items      []Item            // of Preview
 	Also       []string          // other paths below the home that the parts write
 	Suppressed []Claim           // not wanted; home-manager's, its generation has all the same
+	Dropped    []string          // paths that generations before had, and Wanted has not
 
 	Save     func(ctx context.Context, b *Backup) error // puts more into the backup; may be nil
 	Sealed   func(dir string)                           // told where the backup is, before anything is changed; may be nil
@@ -62,6 +63,14 @@ func (c *Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	}
 	rec.Runs, rec.Wanted = append(rec.Runs, b.Run()), job.Wanted
 	rec.Unfolds = append(rec.Unfolds, unfolds(job.Items)...)
+	for _, i := range job.Items {
+		if i.Claim.Secret && i.Claim.SHA256 != "" {
+			if rec.Ours == nil {
+				rec.Ours = map[string]string{}
+			}
+			rec.Ours[i.Path] = i.Claim.SHA256
+		}
+	}
 	if err := c.write(h, rec); err != nil {
 		return bootstrap.Hint(err, "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
@@ -165,7 +174,7 @@ func (c *Changer) parts(ctx context.Context, h host.Host, rec *record, job Job) 
 	if job.Activate == nil {
 		return nil
 	}
-	if err := c.holding(ctx, h, rec, job.Suppressed, job.Try, job.Activate); err != nil {
+	if err := c.holding(ctx, h, rec, job.Suppressed, job.Dropped, job.Try, job.Activate); err != nil {
 		return err
 	}
 	return c.sweep(ctx, h, job.Items)

@@ -2,6 +2,7 @@ package home
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -208,13 +209,70 @@ func TestAChangeAndItsRestoreAreTheIdentity(t *testing.T) {
 				first = runs[0].Run
 			}
 		}
-		if err := c.restore(t.Context(), &host.Real{}, first); err != nil {
+		if err := c.restore(t.Context(), &host.Real{}, record{Runs: []string{first}}); err != nil {
 			t.Fatal(err)
 		}
 		if after := exact(t, w.dir); len(differ(before, after)) > 0 {
 			t.Fatalf("differ: %q\nbefore\n%safter\n%s", differ(before, after), describe(before), describe(after))
 		}
 	})
+}
+
+func TestHomeManagerReachesNothingByALinkThatIsNewWhereItDropsAFile(t *testing.T) {
+	w, c := newWorld(t, 1)
+	for _, err := range []error{os.Mkdir(filepath.Join(w.dir, "mine"), 0o755), os.Symlink(newFiles+"elsewhere", filepath.Join(w.dir, "mine/a"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(w.dir, "new")
+	err := c.Do(t.Context(), &host.Real{}, Job{
+		Items:   []Item{{Path: "new", Verb: Create, Claim: Claim{Path: "new", Owner: Chezmoi, Kind: Link, Target: "mine"}}},
+		Dropped: []string{"new/a", "gone/a"},
+		Chezmoi: func(context.Context) error { return os.Symlink("mine", link) },
+		Activate: func(context.Context) error {
+			if _, err := os.Lstat(link + "/a"); err == nil {
+				return errors.New("home-manager would remove it")
+			}
+			return nil
+		},
+	})
+	if target, _ := os.Readlink(link); err != nil || target != "mine" || !isManaged(&host.Real{}, link+"/a") {
+		t.Errorf("%v\n%s", err, describe(look(t, w.dir)))
+	}
+}
+
+func TestASecretThatAFailedChangeBroughtIsKeptNowhere(t *testing.T) {
+	for left, kept := range map[string]bool{"hush": false, "hush, and edited since": true} {
+		w, c := newWorld(t, 1)
+		write(filepath.Join(w.dir, "there"), "mine", 0o644)
+		write(filepath.Join(w.dir, "dir"), "mine", 0o644)
+		before := look(t, w.dir)
+		var claims []Claim
+		for _, path := range []string{"there", "new", "dir/new"} {
+			claims = append(claims, Claim{Path: path, Owner: Chezmoi, Kind: File, Mode: 0o600, SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("hush"))), Secret: true})
+		}
+		items, err := Preview(t.Context(), &host.Real{}, Wanted{Home: w.dir, UID: os.Getuid(), Claims: claims})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Do(t.Context(), &host.Real{}, Job{Items: items, Chezmoi: func(context.Context) error {
+			return errors.Join(os.WriteFile(filepath.Join(w.dir, "there"), []byte(left), 0o600), os.WriteFile(filepath.Join(w.dir, "new"), []byte(left), 0o600),
+				os.WriteFile(filepath.Join(w.dir, "dir/new"), []byte(left), 0o600), errors.New("no"))
+		}})
+		if after := look(t, w.dir); err == nil || len(differ(before, after)) > 0 {
+			t.Errorf("%v: %q", err, differ(before, after))
+		}
+		found := ""
+		for name, what := range look(t, filepath.Dir(w.dir)) {
+			if strings.Contains(what, "hush") {
+				found = name
+			}
+		}
+		if kept != (found != "") {
+			t.Errorf("%q is in %q", left, found)
+		}
+	}
 }
 
 func TestAChangeThatGoesWrongIsTakenBack(t *testing.T) {

@@ -231,7 +231,7 @@ func (c *Changer) reactivate(ctx context.Context, h host.Host, rec *record, job 
 			foreign = append(foreign, claim)
 		}
 	}
-	return c.holding(ctx, h, rec, foreign, nil, job.Activate)
+	return c.holding(ctx, h, rec, foreign, nil, nil, job.Activate)
 }
 
 // again undoes what was done to restored entries since. It makes a backup only if

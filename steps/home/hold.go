@@ -14,11 +14,17 @@ import (
 // holding has a generation activated of which some links are not wanted: what is in
 // their places is kept in a backup of its own, taken away, and given back when the
 // links are made and taken away again. Whoever goes on after a kill finds in the
-// record what is to be given back, and from where.
-func (c *Changer) holding(ctx context.Context, h host.Host, rec *record, unwanted []Claim, try, activate func(context.Context) error) error {
+// record what is to be given back, and from where. So is a link by which home-manager would
+// reach, at one of the paths that it drops, another link of the kind that it takes away.
+func (c *Changer) holding(ctx context.Context, h host.Host, rec *record, unwanted []Claim, dropped []string, try, activate func(context.Context) error) error {
 	held, err := c.toHold(h, unwanted)
 	if err != nil {
 		return err
+	}
+	for _, path := range dropped {
+		if link := c.reachedBy(h, path); link != "" && !slices.Contains(held, link) {
+			held = append(held, link)
+		}
 	}
 	if len(held) > 0 {
 		if err := c.keepHeld(ctx, h, rec, held); err != nil {
@@ -62,6 +68,20 @@ func (c *Changer) toHold(h host.Host, unwanted []Claim) (held []string, err erro
 		}
 	}
 	return held, nil
+}
+
+// reachedBy is the link on the way to a path at which there is one of home-manager's; "" if
+// there is no link on the way, or not such a one at its end.
+func (c *Changer) reachedBy(h host.Host, path string) string {
+	if !isManaged(h, c.place(path).String()) {
+		return ""
+	}
+	for _, at := range parents(path)[1:] {
+		if info, err := h.Lstat(c.place(at).String()); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return at
+		}
+	}
+	return ""
 }
 
 // inTheWay is the first on the way to path that is neither a directory nor one of

@@ -22,6 +22,7 @@ type record struct {
 	Held       []Name            `json:"held,omitempty"`    // paths that are taken away while home-manager links their places
 	HeldIn     string            `json:"held_in,omitempty"` // the backup that they are in
 	Unfolds    []unfold          `json:"unfolds,omitempty"` // links that stand for what a directory held that was one link
+	Ours       map[string]string `json:"ours,omitempty"`    // files with a secret that the change makes, and their SHA-256
 	Back       bool              `json:"back,omitempty"`    // it went wrong and is being taken back
 	Undoes     string            `json:"undoes,omitempty"`  // it is a Return, to before this run
 }

@@ -252,7 +252,14 @@ func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Back
 		}
 		switch m.verb {
 		case none, touch:
-		case remove, replace:
+		case remove, put, replace:
+			if b.isOurs(ctx, h, m.Name, a) {
+				continue
+			}
+			if m.verb == put {
+				some = append(some, m.Name)
+				continue
+			}
 			trees = append(trees, m.Name)
 		default:
 			some = append(some, m.Name)
@@ -275,6 +282,15 @@ func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Back
 	}
 	undo.Absent(absent...)
 	return undo, nil
+}
+
+// isOurs reports whether a file is just what a says that is made anew.
+func (b Backups) isOurs(ctx context.Context, v host.View, path string, a About) bool {
+	if a.Ours[path] == "" {
+		return false
+	}
+	now, err := v.Look(ctx, b.place(path), true)
+	return err == nil && now.Kind == host.KindFile && now.Links == 1 && len(now.Xattrs) == 0 && now.SHA256 == a.Ours[path]
 }
 
 // verify refuses to begin if what is to be put back is not what was kept.

@@ -66,13 +66,13 @@ func (c *Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Un
 	// A disk may be full: it is taken back all the same, and if that is cut short,
 	// the next run goes on with the change as if it had not gone wrong.
 	c.write(h, rec) //nolint:errcheck // see above
-	errs := []error{c.there(h, rec.Runs), c.Backups.undone(h, rec.Runs[0]), c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec.Runs[0])}
+	errs := []error{c.there(h, rec.Runs), c.Backups.undone(h, rec.Runs[0]), c.removeTemporary(ctx, h, rec.Runs), c.restore(ctx, h, rec)}
 	activated := rec.Activating && errors.Join(errs...) == nil // else the old one would find what is not its own
 	if undo != nil {
 		errs = append(errs, undo(ctx, rec.Generation, rec.Links, activated))
 	}
 	if activated && errors.Join(errs...) == nil {
-		errs = append(errs, c.restore(ctx, h, rec.Runs[0])) // the old generation's activation is a change, too
+		errs = append(errs, c.restore(ctx, h, rec)) // the old generation's activation is a change, too
 	}
 	if err := errors.Join(errs...); err != nil {
 		return bootstrap.Hint(fmt.Errorf("giving back what was there: %w", err),
@@ -81,13 +81,13 @@ func (c *Changer) takeBack(ctx context.Context, h host.Host, rec record, undo Un
 	return c.done(h)
 }
 
-// restore gives back what the run and the later ones replaced.
-func (c *Changer) restore(ctx context.Context, h host.Host, run string) error {
-	first, err := c.Backups.Open(h, run)
+// restore gives back what the change's first run and the later ones replaced.
+func (c *Changer) restore(ctx context.Context, h host.Host, rec record) error {
+	first, err := c.Backups.Open(h, rec.Runs[0])
 	if err != nil {
 		return err
 	}
-	done, err := c.Backups.RestoreTo(ctx, h, first, About{Version: c.Version, Reason: "before a change that went wrong was taken back", Part: true})
+	done, err := c.Backups.RestoreTo(ctx, h, first, About{Version: c.Version, Reason: "before a change that went wrong was taken back", Part: true, Ours: rec.Ours})
 	for _, lack := range done.Lacks {
 		h.Warn("could not be given back: %s; what it was is in %s", Shown(lack), first.Dir)
 	}

@@ -21,4 +21,4 @@ go tool nm -size "$unstripped" | awk '
 		size[group] += $2
 	}
 	END { for (g in size) printf "  %6.2f  %s\n", size[g] / 1048576, g }' | sort -rn
-awk -v b="$(stat -c %s "$MOVEIN")" 'BEGIN { printf "binary-size %.2f MB\n", b / 1e6 }'
+awk -v b="$(stat -c %s "$MOVEIN")" 'BEGIN { printf "binary-size %.2f MiB\n", b / 1048576 }'

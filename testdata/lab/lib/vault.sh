@@ -40,7 +40,7 @@ spies() {
 
 # unseen NAME [PATH CANARY]...: no canary is in a command line, in an environment but of nix
 # and of the session, in the journal, or in any file, but in those that were to have it. All
-# backups are one PATH: what is replaced or taken back is there, whatever it is.
+# backups are one PATH: what is replaced is there, whatever it is.
 unseen() {
 	local host=$1 found want=''
 	shift

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Each kind of host: apply, rerun, repair, doctor; WSL with and without systemd, started again and cut at random.
+# Of aarch64 by name only (bash .ci/lab aarch64): its programs are run by qemu-user, which takes minutes.
 # shellcheck disable=SC2016,SC2088 # what stands in single quotes is for the shell of the host
 . "$(dirname "$0")/lib.sh"
 KINDS=${KINDS:-debian ubuntu-like fedora-like wsl-systemd wsl wsl-init alpine-like nixos-like}
@@ -49,6 +50,17 @@ damage() {
 # daemons KIND: how many keepers and daemons run that serve all.
 daemons() { as_root "$1" 'echo $(pgrep -fc "[/]var/lib/movein/nix-daemon keep") $(pgrep -fc "^[^ ]*nix-daemon --daemon")'; }
 
+# of_arm64: MOVEIN is arm64's, and so is the Nix that it is served: trixie's, since newer C
+# libraries ask terminals by a call (TCGETS2) that qemu-user has not.
+of_arm64() {
+	local tarball
+	{ "$LAB/hosts/make-nix-release" trixie-arm64 && "$LAB/hosts/make-mirror" --out "$HOSTLAB_WORK/mirror-aarch64"; } >"$HOSTLAB_WORK/arm64.log" 2>&1 || die "building a release: see $HOSTLAB_WORK/arm64.log"
+	MIRROR=$HOSTLAB_WORK/mirror-aarch64
+	tarball=$(find "$HOSTLAB_WORK/releases/nix" -name 'nix-*-aarch64-linux.tar.xz' | sort -V | tail -n1)
+	NIX_SHA256=$(<"$tarball.sha256") NIX_VERSION=$(basename "${tarball%-aarch64-linux.tar.xz}")
+	NIX_VERSION=${NIX_VERSION#nix-}
+}
+
 # again KIND: the host is started again, as by wsl.exe --shutdown.
 again() {
 	lab stop "$SCENARIO-$1"
@@ -81,6 +93,11 @@ for kind in $KINDS; do
 		on wsl-init 'mkdir -p ~/.config/movein; printf "[[verify]]\nname = \"no Windows\"\nrun = [\"sh\", \"-c\", \"case \$PATH in */mnt/*) exit 1;; esac\"]\n" >~/.config/movein/movein.toml'
 		;;
 	nixos-like) host "$kind" "$kind" && SYSTEM=$(system "$kind") ;;
+	aarch64)
+		of_arm64
+		host aarch64 aarch64
+		ok "aarch64: the host is one" [ "$(on aarch64 'uname -m')" = aarch64 ]
+		;;
 	*) host "$kind" "$kind" ;;
 	esac
 	life "$kind"

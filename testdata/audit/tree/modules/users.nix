@@ -13,5 +13,9 @@ in
     ];
   };
   users.users.root.hashedPassword = "!"; #= users.users.root.hashedPassword system
+  users.users.backup = {
+    isSystemUser = true; #= users.users.backup.isSystemUser system
+    packages = [ pkgs.kitty ]; #= users.users.backup.packages system
+  };
   users.groups.plugdev = { }; #= users.groups.plugdev system
 }
