@@ -16,7 +16,7 @@ func TestTheStarterRefusesOptionsThatItDoesNotHave(t *testing.T) {
 		t.Skip("there is no nix-instantiate here (Debian: nix-bin)")
 	}
 	for replaced, want := range map[string]string{
-		"home.shellAliases":             "-home-manager-generation.drv",
+		"home.shellAliases":             `ll = "ls -l"`,
 		"home.shellAliass":              "there is no option home.shellAliass",
 		"programs.git = { }; home.file": "there is no option programs",
 	} {
@@ -36,7 +36,7 @@ func TestTheStarterRefusesOptionsThatItDoesNotHave(t *testing.T) {
 		if err := os.WriteFile(file, []byte(strings.Replace(string(text), "\n  "+old, "\n  "+replaced, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(nix, "--eval", "--expr", `{ host }: (import ./lib/generation.nix { inherit host; home = import ./home.nix host; }).activationPackage.drvPath`,
+		cmd := exec.Command(nix, "--eval", "--expr", `{ host }: (import ./lib/generation.nix { inherit host; home = import ./home.nix host; }).config.home.shellAliases`, "--strict",
 			"--arg", "host", `{ user = "ann"; home = "/home/ann"; system = "x86_64-linux"; hostname = "host"; }`)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "NIX_STORE_DIR="+dir+"/store", "NIX_STATE_DIR="+dir+"/state", "NIX_LOG_DIR="+dir+"/log", "NIX_LOCALSTATE_DIR="+dir, "NIX_REMOTE=", "HOME="+dir)
