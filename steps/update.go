@@ -98,6 +98,9 @@ func (u *Update) known() error {
 		if slices.Contains(names, name) {
 			continue
 		}
+		if len(names) == 0 {
+			return bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(fmt.Errorf("%s has no inputs, so there is no %q", u.dir, name), "there is nothing to update in it; its own changes: movein apply"))
+		}
 		err := fmt.Errorf("%s has no input %q", u.dir, name)
 		if near := bootstrap.Meant(name, names); near != "" {
 			err = fmt.Errorf("%w; the nearest is %q", err, near)

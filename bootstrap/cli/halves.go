@@ -243,7 +243,11 @@ func (s *session) withoutRoot() string {
 			args[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 	}
-	return "have an administrator run this, then run your command again:\n    sudo " + strings.Join(args, " ")
+	how, as := "have an administrator run this", "sudo "
+	if _, err := s.view.LookPath("sudo"); err != nil {
+		how, as = "have this run by root", ""
+	}
+	return how + ", then run your command again:\n    " + as + strings.Join(args, " ")
 }
 
 // tell gives the other half its orders.

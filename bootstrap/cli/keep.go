@@ -213,7 +213,9 @@ func newSecretForget(io *IO) *cobra.Command {
 				return err
 			}
 			found, err := s.place().Find(cmd.Context())
-			if err == nil {
+			if errors.Is(err, secret.ErrNoVault) {
+				return nil
+			} else if err == nil {
 				err = keyring.Forget(cmd.Context(), s.keyringUser(), found.File)
 			}
 			return explainSecret(err)

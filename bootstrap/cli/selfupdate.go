@@ -107,6 +107,9 @@ func (u *updating) digest(ctx context.Context, base, asset string) (string, erro
 	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
 		return "", bootstrap.Hint(bootstrap.Misconfigured("%q is no address of releases", u.base), "give one with --base-url")
 	}
+	if base := embed.Releases(); strings.Contains(base, ".invalid/") && u.base == base {
+		return "", bootstrap.Hint(bootstrap.Misconfigured("this program was built without the address of its releases"), "give one with --base-url")
+	}
 	if u.key == "" && address.Scheme != "https" && !net.ParseIP(address.Hostname()).IsLoopback() {
 		return "", bootstrap.Hint(bootstrap.Misconfigured("%s may be answered by anybody, and there is no key to tell", base), "take an address that begins with https://, or give the release's key with --key")
 	}

@@ -5,6 +5,8 @@ let
   inherit (builtins)
     attrNames
     concatStringsSep
+    elem
+    filter
     mapAttrs
     readFile
     replaceStrings
@@ -13,7 +15,25 @@ let
   tree = import ./tree.nix { inherit (host) system; };
   quote = text: "'${replaceStrings [ "'" ] [ "'\\''" ] text}'";
 
-  aliases = home.home.shellAliases or { };
+  # A misspelt option would leave out what it says, in silence.
+  unknown =
+    filter (name: name != "home") (attrNames home)
+    ++ map (name: "home.${name}") (
+      filter (
+        name:
+        !(elem name [
+          "file"
+          "shellAliases"
+        ])
+      ) (attrNames home.home)
+    );
+  options =
+    if unknown == [ ] then
+      home.home
+    else
+      throw "home.nix: there is no option ${concatStringsSep ", " unknown}; this home knows home.file and home.shellAliases";
+
+  aliases = options.shellAliases or { };
   files =
     mapAttrs
       (name: file: {
@@ -32,7 +52,7 @@ let
               '';
             }
         )
-        // home.home.file or { }
+        // options.file or { }
       );
 
   # The links in a home lead to /nix/store/HASH-home-manager-files/FILE: that name is how
