@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,7 +44,7 @@ func (k Key) Verify(message, signature []byte) error {
 		return errors.New("it is no signature of minisign")
 	}
 	if !bytes.Equal(sig[2:10], k.id[:]) {
-		return fmt.Errorf("it is of another key, %X, and not of %s", reversed(sig[2:10]), k.ID())
+		return fmt.Errorf("it is of another key, %s, and not of %s", shown(sig[2:10]), k.ID())
 	}
 	switch string(sig[:2]) {
 	case "ED": // of the message's digest
@@ -63,13 +64,7 @@ func (k Key) Verify(message, signature []byte) error {
 }
 
 // ID is the key's id as minisign shows it.
-func (k Key) ID() string { return fmt.Sprintf("%X", reversed(k.id[:])) }
+func (k Key) ID() string { return shown(k.id[:]) }
 
-// reversed are the bytes of a key's id as minisign shows them.
-func reversed(id []byte) []byte {
-	out := make([]byte, len(id))
-	for i, b := range id {
-		out[len(id)-1-i] = b
-	}
-	return out
-}
+// shown is a key's id as minisign shows it: a number, without zeroes before it.
+func shown(id []byte) string { return fmt.Sprintf("%X", binary.LittleEndian.Uint64(id)) }

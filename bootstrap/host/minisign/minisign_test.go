@@ -1,9 +1,11 @@
 package minisign_test
 
 import (
+	"encoding/base64"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"movein/bootstrap/host/minisign"
@@ -100,5 +102,13 @@ func TestMinisignOfThisMachine(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnIDIsANumberAsMinisignShowsIt(t *testing.T) {
+	id := []byte{0x48, 0xd9, 0x19, 0x98, 0x2e, 0xe8, 0x60, 0x03}
+	k, err := minisign.ParseKey(base64.StdEncoding.EncodeToString(slices.Concat([]byte("Ed"), id, make([]byte, 32))))
+	if got := k.ID(); err != nil || got != "360E82E9819D948" {
+		t.Errorf("%s, %v", got, err)
 	}
 }
