@@ -202,8 +202,17 @@ func TestAFlakeLockOfTheUsersOwnIsNotUpdated(t *testing.T) {
 	}
 	_, err := NewUpdate(context.Background(), h, testFacts(), testConfig(), nil)
 	refuses(t, err, bootstrap.ExitRefused, "flake.lock", "git -C")
-	_, err = NewUpdate(context.Background(), h, testFacts(), testConfig(), []string{"nixpkgs"})
-	refuses(t, err, bootstrap.ExitUsage, `no input "nixpkgs"`)
+}
+
+func TestAnInputThatIsNotThereIsNotUpdated(t *testing.T) {
+	for lock, want := range map[string]string{
+		`{}`: `has no inputs, so there is no "nixpkgs"`,
+		`{"root":"root","nodes":{"root":{"inputs":{"dep":"dep"}},"dep":{}}}`: `has no input "nixpkgs"`,
+	} {
+		h := buildHost(t, files{"/home/ann/.config/home-manager/flake.lock": lock})
+		_, err := NewUpdate(context.Background(), h, testFacts(), testConfig(), []string{"nixpkgs"})
+		refuses(t, err, bootstrap.ExitUsage, want)
+	}
 }
 
 func TestUninstallTakesPackagesUnitsAndGenerationsAway(t *testing.T) {
