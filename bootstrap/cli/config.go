@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -125,6 +126,14 @@ var notSettings = []string{
 	"name", "email", "add-host", "platform", "system", "merge", "lock",
 }
 
+// choices are what the settings of few words may be.
+var choices = map[string][]string{
+	"on-diverged": {"keep", "stop"},
+	"on-modified": {"backup", "keep", "stop"},
+	"nix-source":  {"official", "distro", "auto"},
+	"log-level":   {"error", "warn", "info", "debug", "trace"},
+}
+
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
 // a program to run and a file to read.
@@ -229,13 +238,14 @@ func (s *session) check(cmd *cobra.Command) error {
 		}
 		return usage(cmd, err)
 	}
-	for _, e := range []struct{ name, value, allowed string }{
-		{"on-diverged", s.config.OnDiverged, "keep stop"},
-		{"on-modified", s.config.OnModified, "backup keep stop"},
-		{"nix-source", s.config.NixSource, "official distro auto"},
-	} {
-		if !slices.Contains(strings.Fields(e.allowed), e.value) {
-			return wrong(e.name, "%s is %q, and may be one of: %s", e.name, e.value, e.allowed)
+	for _, e := range [][2]string{{"on-diverged", s.config.OnDiverged}, {"on-modified", s.config.OnModified}, {"nix-source", s.config.NixSource}} {
+		if allowed := choices[e[0]]; !slices.Contains(allowed, e[1]) {
+			return wrong(e[0], "%s is %q, and may be one of: %s", e[0], e[1], strings.Join(allowed, " "))
+		}
+	}
+	for _, e := range [][2]string{{"nix-url", s.config.NixURL}, {"chezmoi-url", s.config.ChezmoiURL}} {
+		if u, err := url.Parse(e[1]); e[1] != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			return wrong(e[0], "%s is %q, which is no http or https URL", e[0], e[1])
 		}
 	}
 	if s.secrets.idle < 0 {
