@@ -142,6 +142,8 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 	if err != nil {
 		return err
 	}
+	synced := make(chan error, 1) // while the paths are checked
+	go func() { synced <- h.Sync(nixStaging) }()
 	receipt := nixReceipt{Version: r.Version, URL: r.URL, SHA256: r.SHA256}
 	var moves [][2]string
 	for i, info := range infos {
@@ -153,6 +155,9 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 		if from != "" {
 			moves = append(moves, [2]string{from, info.Path})
 		}
+	}
+	if err := <-synced; err != nil {
+		return err
 	}
 	if err := h.Move(moves...); err != nil {
 		return err

@@ -233,7 +233,7 @@ type Unpacker interface {
 	// directory's name is cut off. The archive's SHA-256 must be the given one, or dir is
 	// removed again and the error is a *DigestError. Entry names that leave dir, and
 	// entries that are no file, directory or symlink, are an error; symlinks are
-	// never followed; write bits are stripped from files.
+	// never followed; write bits are stripped from files. Nothing is synced.
 	Unpack(ctx context.Context, archive, sha256, dir string) error
 	// Extract writes the one regular file of that name in a .tar.gz to file, whole
 	// or not at all, with mode 0755, and nothing else of the archive. The archive's
