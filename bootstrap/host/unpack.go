@@ -80,8 +80,8 @@ func SyncFS(path string) error {
 	return nil
 }
 
-// unpackFile does Unpack's work in dir, which exists. Three goroutines are busy:
-// one reads and hashes, one decodes, and this one writes.
+// unpackFile does Unpack's work in dir, which exists. Several goroutines are busy:
+// one reads and hashes, others decode, and this one writes.
 func unpackFile(ctx context.Context, f *os.File, sha256hex, dir string, progress func(done, total int64)) error {
 	info, err := f.Stat()
 	if err != nil {
