@@ -38,7 +38,7 @@ func (s homeRepo) Info() bootstrap.Info {
 
 func (s homeRepo) repo() repo {
 	dir, _ := s.c.HomeDir()
-	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c, record: clonesRecord(s.c),
+	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c,
 		updated: func(ctx context.Context, v host.View) bool { return updatedHere(ctx, v, s.c) }}
 }
 
@@ -180,7 +180,7 @@ func (s dotfilesRepo) Info() bootstrap.Info {
 
 func (s dotfilesRepo) repo() repo {
 	dir, _ := s.c.DotfilesDir()
-	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c, record: clonesRecord(s.c)}
+	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c}
 }
 
 // Ask asks the remote ahead of Plan.
@@ -242,9 +242,6 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	}
 	return h.WriteFile(dotfilesRecord(s.c), []byte(record), 0o600)
 }
-
-// clonesRecord is where the clones that movein made are remembered.
-func clonesRecord(c *Config) string { return filepath.Join(c.State(), "clones") }
 
 // dotfilesRecord is where the dotfiles repo that was cloned is remembered, and on a line of
 // its own the home repo that names it, if one does.

@@ -25,7 +25,6 @@ type repo struct {
 	onDiverged string
 	offline    bool
 	c          *Config // for what the bundle has of it
-	record     string  // file with the directories that were cloned by movein, one a line
 	// updated reports whether flake.lock is as "movein update" left it. It may be nil.
 	updated func(ctx context.Context, v host.View) bool
 }
@@ -196,10 +195,7 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 		if _, ok := errors.AsType[*host.UnreachableError](err); ok {
 			return bootstrap.Hint(err, "check the address and the network, then run the same command again")
 		}
-		if err != nil {
-			return err
-		}
-		return r.remember(h)
+		return err
 	case "attach":
 		return h.Attach(ctx, r.dir, p.branch)
 	case "fast-forward":
@@ -219,18 +215,6 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 		return err
 	}
 	return nil
-}
-
-// remember writes down that the clone is movein's own.
-func (r repo) remember(h host.Host) error {
-	known := readText(h, r.record)
-	if slices.Contains(strings.Split(known, "\n"), r.dir) {
-		return nil
-	}
-	if err := h.MkdirAll(parent(r.record), 0o700); err != nil {
-		return err
-	}
-	return h.WriteFile(r.record, []byte(known+r.dir+"\n"), 0o600)
 }
 
 func emptyDir(v host.View, dir string) bool {

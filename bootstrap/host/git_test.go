@@ -309,6 +309,9 @@ func TestCloneRepo(t *testing.T) {
 			if b, _ := os.ReadFile(filepath.Join(dir, ".git/config")); strings.Contains(string(b), "secret") {
 				t.Errorf("stored a password: %s", b)
 			}
+			if _, err := os.Stat(filepath.Join(dir, CloneMark)); err != nil {
+				t.Errorf("nobody can tell that movein made it: %v", err)
+			}
 			n := run(t, dir, "rev-list", "--count", "HEAD")
 			if http := strings.HasPrefix(url, "http"); http != (n == "1") || http != (lines > 0) {
 				t.Errorf("%s: %s commits, %d lines of progress", url, n, lines)

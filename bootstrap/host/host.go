@@ -203,7 +203,7 @@ type Fetcher interface {
 
 // Cloner changes git repositories.
 type Cloner interface {
-	// Clone makes dir a clone of the remote: into a staging directory beside it, then renamed. dir must not exist or be empty.
+	// Clone makes dir a clone of the remote, with CloneMark in it: into a staging directory beside it, then renamed. dir must not exist or be empty.
 	Clone(ctx context.Context, r Remote, dir string) error
 	// FastForward moves the current branch of a clean work tree to commit, fetching
 	// it first. Nothing is changed when that is not a fast-forward (ErrDiverged) or
