@@ -462,3 +462,29 @@ func TestAKilledRollbackLosesNoHeldFile(t *testing.T) {
 		}
 	}
 }
+
+// A directory that was made on the way and in which the user has something since stays, however often it is gone back.
+func TestADirectoryOnTheWayWithSomethingOfTheUsersStaysTheSecondTimeToo(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.Mkdir(w.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	none := w.moment(t, "")
+	d := wish{gen: map[string]string{"dir/a": "x", "dir/made/b": "x"}}
+	var first Run
+	for round := range 3 {
+		if err := c.Do(t.Context(), &host.Real{}, Job{Wanted: "g1", Items: w.preview(t, d), Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			write(filepath.Join(w.dir, "dir/mine"), "mine", 0o600)
+			first = c.steps(t)[0]
+		}
+		if err := w.back(c, &host.Real{}, first, none, "g1", nil); err != nil {
+			t.Fatal(err)
+		}
+		if now := look(t, w.dir); len(now) != 2 || now["dir/mine"] != `-rw------- "mine"` {
+			t.Errorf("the %d. time: %s", round+1, describe(now))
+		}
+	}
+}
