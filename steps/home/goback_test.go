@@ -488,3 +488,34 @@ func TestADirectoryOnTheWayWithSomethingOfTheUsersStaysTheSecondTimeToo(t *testi
 		}
 	}
 }
+
+// Taking back a restore leaves what the user has put into a directory since that was given back.
+func TestARestoreThatIsTakenBackLeavesWhatIsNewInItsDirectories(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.MkdirAll(filepath.Join(w.dir, "dir"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(w.dir, "dir/a"), "a", 0o600)
+	b, err := c.Backups.Begin(&host.Real{}, About{})
+	if err := errors.Join(err, b.SaveTree(t.Context(), "dir"), b.Seal(), os.RemoveAll(filepath.Join(w.dir, "dir"))); err != nil {
+		t.Fatal(err)
+	}
+	restore := func(run string) string {
+		all, _, err := c.Backups.List(&host.Real{})
+		i := slices.IndexFunc(all, func(r Run) bool { return r.Run == run })
+		if err != nil || i < 0 {
+			t.Fatalf("no backup %q: %v", run, err)
+		}
+		done, err := c.Backups.Restore(t.Context(), &host.Real{}, all[i], About{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done.Undo
+	}
+	undo := restore(b.Run())
+	write(filepath.Join(w.dir, "dir/mine"), "mine", 0o600)
+	restore(undo)
+	if now := look(t, w.dir); len(now) != 2 || now["dir/mine"] != `-rw------- "mine"` {
+		t.Error(describe(now))
+	}
+}
