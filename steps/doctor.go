@@ -279,7 +279,11 @@ func (d doctor) generation(ctx context.Context) Finding {
 	case err != nil:
 		return Finding{"home", Bad, err.Error(), "", bootstrap.HintOf(err)}
 	case len(change) > 0:
-		return Finding{"home", Warning, fmt.Sprintf("%s %s (%s)%s", change[0].Verb, change[0].Target, change[0].Reason, more(len(change)-1)), "the home is not as the generation has it", "movein apply"}
+		what := change[0].Verb + " " + change[0].Target
+		if why := change[0].Reason; why != "" {
+			what += " (" + why + ")"
+		}
+		return Finding{"home", Warning, what + more(len(change)-1), "the home is not as the generation has it", "movein apply"}
 	}
 	return Finding{"home", Good, b.Attribute + ", generation " + b.Out, "", ""}
 }

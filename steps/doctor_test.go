@@ -35,6 +35,26 @@ func patient(t *testing.T) (*hosttest.Host, *distro.Facts, *Config) {
 	return h, testFacts(), testConfig()
 }
 
+func TestWithoutAGenerationTheSessionLacksNothing(t *testing.T) {
+	h, f, c := patient(t)
+	_, _ = h.Remove(buildStep().record()), h.Remove(environment)
+	for got := range Examine(t.Context(), h.View(), f, c) {
+		if got.Name == "session" {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+func TestTheDoctorSaysWhyOnlyWhereThereIsAReason(t *testing.T) {
+	h, f, c := patient(t)
+	h.Put("/home/ann/.bashrc", "mine\n")
+	for got := range Examine(t.Context(), h.View(), f, c) {
+		if got.Name == "home" && got.What != "replace /home/ann/.bashrc" {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 func TestOnAGoodHostTheDoctorFindsNothingAndChangesNothing(t *testing.T) {
 	h, f, c := patient(t)
 	before := h.Tree()
