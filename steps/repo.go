@@ -140,7 +140,11 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 	if bundled != nil {
 		tip.Branch, tip.Commit = bundled.Branch, bundled.Commit
 	} else if tip, err = v.Tip(ctx, remote); err != nil {
-		v.Warn("%v; going on with what is in %s", err, r.dir)
+		how := ""
+		if errors.Is(err, host.ErrLogin) {
+			how = "; " + bootstrap.HintOf(err)
+		}
+		v.Warn("%v; going on with what is in %s%s", err, r.dir, how)
 		return repoPlan{}, nil
 	}
 	switch {

@@ -212,6 +212,12 @@ func TestAnUnreachableRemoteStopsOnlyAClone(t *testing.T) {
 	if w := strings.Join(h.Warnings(), "\n"); !strings.Contains(w, "no route to host") {
 		t.Errorf("warned %q", w)
 	}
+	h.OnTip = func(host.Remote) (host.Tip, error) { return host.Tip{}, host.ErrLogin }
+	h.Forget()
+	nothingToDo(t, h, repoStep(nil))
+	if w := strings.Join(h.Warnings(), "\n"); !strings.Contains(w, "--vault") {
+		t.Errorf("how to log in is not said: %q", w)
+	}
 	h = hosttest.New(t, nil)
 	h.OnRepo = func(string) (host.Repo, error) { return host.Repo{}, fs.ErrNotExist }
 	h.OnClone = func(host.Remote, string) error { return away }
