@@ -88,7 +88,8 @@ func (d doctor) root(context.Context) Finding {
 func (d doctor) disk(ctx context.Context) Finding {
 	worst := Finding{Name: "disk", Verdict: Good}
 	var said []string
-	if nix := detectNix(ctx, d.v, d.f, d.c); nix.Version != "" && older(nix.Version, "2.30") { // it compiles there
+	nix := detectNix(ctx, d.v, d.f, d.c)
+	if nix.Version != "" && older(nix.Version, "2.30") { // it compiles there
 		if free, err := d.v.Free("/tmp"); err == nil && free < 1<<30 {
 			return Finding{"disk", Warning, "/tmp has " + size(free) + " free", "this Nix compiles there, and calls a full disk by other names", `sudo systemctl edit nix-daemon.service, with the lines "[Service]" and "Environment=TMPDIR=/var/tmp"`}
 		}
@@ -106,6 +107,9 @@ func (d doctor) disk(ctx context.Context) Finding {
 		const little = 2 << 30
 		if free < little {
 			worst = Finding{Name: "disk", Verdict: Warning, Why: "a generation with a desktop's programs takes several GiB", Mend: "nix-collect-garbage --delete-older-than 30d"}
+			if nix.Kind == nixNone {
+				worst.Mend = "free some space; what is full: df -h"
+			}
 		}
 	}
 	worst.What = strings.Join(said, ", ")
