@@ -59,6 +59,9 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 			return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil //nolint:nilerr // home-build tells
 		}
 	}
+	if z, asked := newChezmoi(v, s.f, s.c, b.Out); asked && z.bin == "" {
+		return bootstrap.Change{{Verb: "activate", Target: b.Out, Reason: "what the dotfiles change is seen once chezmoi is here"}}, nil
+	}
 	p, err := s.preview(ctx, v, generation{s.c, b.Out})
 	if err != nil {
 		return nil, err

@@ -698,6 +698,17 @@ func TestDotfilesAlone(t *testing.T) {
 	nothingToDo(t, d.h, dotsStep())
 }
 
+func TestAPlanWithoutAChezmoiYetIsToActivate(t *testing.T) {
+	d := dotsHost(t, nil, files{".netrc": "x"}, nil)
+	if err := d.h.Remove(thePath + "/bin/chezmoi"); err != nil {
+		t.Fatal(err)
+	}
+	if got := planned(t, d.h, dotsStep()); !strings.HasPrefix(got, "activate "+theGen) {
+		t.Errorf("planned %q", got)
+	}
+	refuses(t, apply(t, d.h, dotsStep()), bootstrap.ExitFailed, "there is no chezmoi")
+}
+
 func TestWithoutDotfilesChezmoiIsNotAsked(t *testing.T) {
 	d := dotsHost(t, nil, files{".vimrc": "v\n"}, nil)
 	converges(t, d.h, activateStep())

@@ -259,6 +259,20 @@ func TestUninstallTakesPackagesUnitsAndGenerationsAway(t *testing.T) {
 	}
 }
 
+func TestAUnitThatWasNeverStartedIsNoWarning(t *testing.T) {
+	h := hosttest.New(t, with(genFiles(), files{theFiles + "/.config/systemd/user/sync.timer": "[Timer]"}))
+	h.OnQuery("systemctl --user is-system-running", hosttest.Says("running\n"))
+	h.On("systemctl --user daemon-reload", hosttest.Says(""))
+	for code, warnings := range map[int]int{5: 0, 1: 1} {
+		h.On("systemctl --user stop sync.timer", hosttest.Fails(code, "Failed to stop sync.timer"))
+		before := len(h.Warnings())
+		(&Uninstall{s: activateStep()}).stopUnits(t.Context(), h, theGen)
+		if got := h.Warnings()[before:]; len(got) != warnings {
+			t.Errorf("code %d: %q", code, got)
+		}
+	}
+}
+
 func TestUninstallGivesTheGenerationOfBeforeBack(t *testing.T) {
 	h := changedHost(t)
 	activation(t, h, oldGen, oldFiles, ".bashrc")

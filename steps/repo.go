@@ -21,6 +21,7 @@ type repo struct {
 	info       bootstrap.Info
 	url        string
 	branch     string
+	needs      string // a file at its top without which it is of no use; "": none
 	dir        string
 	onDiverged string
 	offline    bool
@@ -39,7 +40,7 @@ func (r repo) shown() string {
 	return u.String()
 }
 
-func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch} }
+func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch, Needs: r.needs} }
 
 // ask asks the remote what plan is going to ask, as far as HEAD alone tells what that
 // is: its answer takes longer than to look at the clone.
@@ -138,7 +139,11 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 	if bundled != nil {
 		tip.Branch, tip.Commit = bundled.Branch, bundled.Commit
 	} else if tip, err = v.Tip(ctx, remote); err != nil {
-		v.Warn("%v; going on with what is in %s", err, r.dir)
+		how := ""
+		if errors.Is(err, host.ErrLogin) {
+			how = "; " + bootstrap.HintOf(err)
+		}
+		v.Warn("%v; going on with what is in %s%s", err, r.dir, how)
 		return repoPlan{}, nil
 	}
 	switch {
@@ -192,8 +197,13 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 			return err
 		}
 		err := h.Clone(ctx, remote, r.dir)
-		if _, ok := errors.AsType[*host.UnreachableError](err); ok {
+		switch _, down := errors.AsType[*host.UnreachableError](err); {
+		case down:
 			return bootstrap.Hint(err, "check the address and the network, then run the same command again")
+		case errors.Is(err, host.ErrNoCommits):
+			return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "push to it first, then run the same command again; what to begin with: movein init"))
+		case errors.Is(err, host.ErrLacks):
+			return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(fmt.Errorf("%w, so it is no home repo", err), "%s", anotherHome))
 		}
 		return err
 	case "attach":

@@ -332,7 +332,8 @@ func (u *Uninstall) stopUnits(ctx context.Context, h host.Host, out string) {
 		return
 	}
 	for _, args := range [][]string{append([]string{"stop"}, units...), {"daemon-reload"}} {
-		if _, err := h.Run(ctx, &host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil {
+		const notLoaded = 5 // systemctl's exit code, once it has stopped the others
+		if res, err := h.Run(ctx, &host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil && res.Code != notLoaded {
 			h.Warn("%v; look with: systemctl --user status", err)
 		}
 	}

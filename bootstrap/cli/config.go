@@ -188,7 +188,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	}
 	slices.Sort(s.config.Given)
 	if s.config.HomeRepo != "" {
-		if err := errors.Join(s.locate(), s.checkRepos()); err != nil {
+		if err := errors.Join(s.locate(), s.checkRepos(files)); err != nil {
 			return err
 		}
 		dir, _ := s.config.HomeDir()
@@ -418,7 +418,7 @@ func (s *session) locate() error {
 }
 
 // checkRepos refuses what is no address of a repository, before anything is done.
-func (s *session) checkRepos() error {
+func (s *session) checkRepos(v host.View) error {
 	for name, repo := range map[string]string{"home repo": s.config.HomeRepo, "dotfiles repo": s.config.Dotfiles} {
 		scheme, _, isURL := strings.Cut(repo, "://")
 		switch {
@@ -427,12 +427,27 @@ func (s *session) checkRepos() error {
 		case isURL:
 			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, and %q is no way to reach a repository", name, repo, scheme),
 				"give an address that begins with https:// or ssh://")
+		case s.flakeRef(v, repo) != "":
+			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, which only Nix reads as an address", name, repo), "give %s", s.flakeRef(v, repo))
 		case !strings.ContainsAny(repo, ":") && !strings.HasPrefix(repo, "/") && !strings.HasPrefix(repo, ".") && !strings.HasPrefix(repo, "~/"):
 			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, which is no address of a repository", name, repo),
 				"give a git URL (https://…), an ssh address (git@HOST:OWNER/REPO.git), a directory (./%s), or: movein apply starter", repo)
 		}
 	}
 	return nil
+}
+
+// flakeRef is the address of what Nix calls github:OWNER/REPO; "" for anything else, and where
+// that may be a host of the user's ssh configuration.
+func (s *session) flakeRef(v host.View, repo string) string {
+	kind, path, _ := strings.Cut(repo, ":")
+	server := map[string]string{"github": "github.com", "gitlab": "gitlab.com", "sourcehut": "git.sr.ht"}[kind]
+	if _, err := v.Lstat(filepath.Join(s.config.Home, ".ssh/config")); server == "" || err == nil {
+		return ""
+	}
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.SplitN(path, "/", 3) // the third is a branch or commit
+	return "https://" + server + "/" + strings.Join(parts[:min(len(parts), 2)], "/")
 }
 
 func (s *session) account() host.Account {

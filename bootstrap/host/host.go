@@ -271,6 +271,7 @@ type Remote struct {
 	URL    string `json:"url"`
 	Branch string `json:"branch,omitempty"` // "": what the remote's HEAD names
 	Bundle string `json:"-"`                // a git bundle that is asked in the remote's place; "": none
+	Needs  string `json:"-"`                // a file at the top without which there is nothing to clone; "": none
 
 	Logins *Logins `json:"-"` // set by Real
 }

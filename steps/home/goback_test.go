@@ -462,3 +462,60 @@ func TestAKilledRollbackLosesNoHeldFile(t *testing.T) {
 		}
 	}
 }
+
+// A directory that was made on the way and in which the user has something since stays, however often it is gone back.
+func TestADirectoryOnTheWayWithSomethingOfTheUsersStaysTheSecondTimeToo(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.Mkdir(w.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	none := w.moment(t, "")
+	d := wish{gen: map[string]string{"dir/a": "x", "dir/made/b": "x"}}
+	var first Run
+	for round := range 3 {
+		if err := c.Do(t.Context(), &host.Real{}, Job{Wanted: "g1", Items: w.preview(t, d), Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			write(filepath.Join(w.dir, "dir/mine"), "mine", 0o600)
+			first = c.steps(t)[0]
+		}
+		if err := w.back(c, &host.Real{}, first, none, "g1", nil); err != nil {
+			t.Fatal(err)
+		}
+		if now := look(t, w.dir); len(now) != 2 || now["dir/mine"] != `-rw------- "mine"` {
+			t.Errorf("the %d. time: %s", round+1, describe(now))
+		}
+	}
+}
+
+// Taking back a restore leaves what the user has put into a directory since that was given back.
+func TestARestoreThatIsTakenBackLeavesWhatIsNewInItsDirectories(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.MkdirAll(filepath.Join(w.dir, "dir"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(w.dir, "dir/a"), "a", 0o600)
+	b, err := c.Backups.Begin(&host.Real{}, About{})
+	if err := errors.Join(err, b.SaveTree(t.Context(), "dir"), b.Seal(), os.RemoveAll(filepath.Join(w.dir, "dir"))); err != nil {
+		t.Fatal(err)
+	}
+	restore := func(run string) string {
+		all, _, err := c.Backups.List(&host.Real{})
+		i := slices.IndexFunc(all, func(r Run) bool { return r.Run == run })
+		if err != nil || i < 0 {
+			t.Fatalf("no backup %q: %v", run, err)
+		}
+		done, err := c.Backups.Restore(t.Context(), &host.Real{}, all[i], About{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done.Undo
+	}
+	undo := restore(b.Run())
+	write(filepath.Join(w.dir, "dir/mine"), "mine", 0o600)
+	restore(undo)
+	if now := look(t, w.dir); len(now) != 2 || now["dir/mine"] != `-rw------- "mine"` {
+		t.Error(describe(now))
+	}
+}
