@@ -248,6 +248,9 @@ func (s *session) check(cmd *cobra.Command) error {
 			return wrong(e[0], "%s is %q, which is no http or https URL", e[0], e[1])
 		}
 	}
+	if s.opt.jobs < 0 {
+		return wrong("jobs", "jobs is %d, which is less than none", s.opt.jobs)
+	}
 	if s.secrets.idle < 0 {
 		return wrong("vault-idle", "vault-idle is %s, which is less than nothing", s.secrets.idle)
 	}
