@@ -3,6 +3,7 @@ package home
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,51 @@ func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
 		})
 		if bootstrap.ExitCode(err) != bootstrap.ExitRefused || activated {
 			t.Errorf("%s: %v, activated: %v", name, err, activated)
+		}
+		if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
+			t.Errorf("%s: a change is under way: %v", name, err)
+		}
+	}
+}
+
+// meanwhile is a host on which somebody changes something just after a file was first written.
+type meanwhile struct {
+	host.Host
+	name   string
+	change func() error
+}
+
+func (m *meanwhile) WriteFile(name string, data []byte, perm fs.FileMode) error {
+	err := m.Host.WriteFile(name, data, perm)
+	if name == m.name {
+		m.name = ""
+		err = errors.Join(err, m.change())
+	}
+	return err
+}
+
+func TestWhatChangesUntilAChangeBeginsIsNotReplaced(t *testing.T) {
+	for name, change := range map[string]func(dir string) error{
+		"a file is written":        func(dir string) error { return os.WriteFile(dir+"/f", []byte("newer"), 0o600) },
+		"a file comes into a tree": func(dir string) error { return os.WriteFile(dir+"/d/new", []byte("newer"), 0o600) },
+		"a right file is written":  func(dir string) error { return os.WriteFile(dir+"/right", []byte("newer"), 0o600) },
+	} {
+		dir, c := plantedHome(t, "f mine", "d/x mine", "right text")
+		again := func(context.Context) ([]Item, error) {
+			return itemsFor(t, dir, hm("f"), hm("d"), cz("right", "text")), nil
+		}
+		items, _ := again(t.Context())
+		h := &meanwhile{&host.Real{}, c.Record, func() error { return change(dir) }}
+		err := c.Do(t.Context(), h, Job{
+			Items: items, Again: again,
+			Chezmoi:  func(context.Context) error { return os.WriteFile(dir+"/right", []byte("text"), 0o600) },
+			Activate: nothing,
+		})
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused {
+			t.Errorf("%s: %v", name, err)
+		}
+		if newer := strings.Contains(describe(look(t, dir)), "newer"); !newer {
+			t.Errorf("%s: it is lost", name)
 		}
 		if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
 			t.Errorf("%s: a change is under way: %v", name, err)

@@ -11,10 +11,28 @@ import (
 	"movein/bootstrap/host"
 )
 
+// still is unchanged, and looks whether what was as it is wanted, and so was not saved,
+// still is: whoever makes it so overwrites it.
+func (k *Backup) still(ctx context.Context, job Job) error {
+	if err := k.unchanged(ctx); err != nil || job.Again == nil {
+		return err
+	}
+	items, err := job.Again(ctx)
+	known := map[string]bool{}
+	for _, i := range job.Items {
+		known[i.Path] = true
+	}
+	for _, i := range items {
+		if !known[i.Path] {
+			return k.meanwhile(i.Path)
+		}
+	}
+	return err
+}
+
 // unchanged looks again, just before what was saved is changed: an error says what
-// somebody else has changed since it was copied. Trees are paths that were saved
-// with all that is below them.
-func (k *Backup) unchanged(ctx context.Context, trees []string) error {
+// somebody else has changed since it was copied.
+func (k *Backup) unchanged(ctx context.Context) error {
 	for path, e := range k.have {
 		if e.Parent {
 			continue
@@ -29,7 +47,7 @@ func (k *Backup) unchanged(ctx context.Context, trees []string) error {
 		if !same {
 			return k.meanwhile(path)
 		}
-		if e.Kind != host.KindDir || !slices.ContainsFunc(trees, func(top string) bool { return inside(path, top) }) {
+		if e.Kind != host.KindDir || !slices.ContainsFunc(k.trees, func(top string) bool { return inside(path, top) }) {
 			continue
 		}
 		entries, err := k.h.ReadDir(k.b.place(path).String())
