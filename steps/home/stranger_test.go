@@ -131,6 +131,48 @@ func TestWhatChangesUntilAChangeBeginsIsNotReplaced(t *testing.T) {
 	}
 }
 
+// sealing is a host on which somebody changes something just after a backup is sealed.
+type sealing struct {
+	host.Host
+	change func() error
+}
+
+func (s sealing) Rename(from, to string) error {
+	return errors.Join(s.Host.Rename(from, to), s.change())
+}
+
+func TestWhatChangesUntilARestoreBeginsIsNotReplaced(t *testing.T) {
+	for name, change := range map[string]func(dir string) error{
+		"a file is written":        func(dir string) error { return os.WriteFile(dir+"/f", []byte("newest"), 0o600) },
+		"a file comes into a tree": func(dir string) error { return os.WriteFile(dir+"/d/new", []byte("newest"), 0o600) },
+		"nothing":                  func(dir string) error { return os.WriteFile(dir+"/other", []byte("newest"), 0o600) },
+	} {
+		dir, c := plantedHome(t, "f old")
+		b, err := c.Backups.Begin(&host.Real{}, About{})
+		if err == nil {
+			err = errors.Join(b.Save(t.Context(), "f", "d"), b.Seal())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		plant(t, dir, "d/x newer")
+		if err := os.WriteFile(dir+"/f", []byte("newer"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Backups.Open(&host.Real{}, Latest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Backups.Restore(t.Context(), sealing{&host.Real{}, func() error { return change(dir) }}, r, About{})
+		if want := map[bool]int{true: 0, false: bootstrap.ExitRefused}[name == "nothing"]; bootstrap.ExitCode(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.Contains(describe(look(t, dir)), "newest") {
+			t.Errorf("%s: it is lost", name)
+		}
+	}
+}
+
 func TestWhoWritesInPlaceDoesNotWriteIntoOtherNamesOfAFile(t *testing.T) {
 	dir, c := plantedHome(t, "f mine")
 	if err := os.Link(dir+"/f", dir+"/other"); err != nil {

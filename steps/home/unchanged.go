@@ -43,6 +43,9 @@ func (k *Backup) unchanged(ctx context.Context) error {
 		} else if err != nil {
 			return refusal(k.b.place(path).String(), err)
 		}
+		if now.Kind == host.KindDir { // a restore has opened it
+			now.Mode, e.Mode = now.Mode|0o700, e.Mode|0o700
+		}
 		same := now.Kind == e.Kind && now.Inode == e.Inode && now.Size == e.Size && now.Mode == e.Mode && now.MTime.Equal(e.MTime)
 		if !same {
 			return k.meanwhile(path)
@@ -55,8 +58,9 @@ func (k *Backup) unchanged(ctx context.Context) error {
 			return refusal(k.b.place(path).String(), err)
 		}
 		for _, in := range entries {
-			if _, known := k.have[filepath.Join(path, in.Name())]; !known {
-				return k.meanwhile(filepath.Join(path, in.Name()))
+			below := filepath.Join(path, in.Name())
+			if _, known := k.have[below]; !known && !k.b.isOurs(ctx, k.h, below, k.about) {
+				return k.meanwhile(below)
 			}
 		}
 	}
