@@ -34,7 +34,7 @@ type Job struct {
 	Suppressed []Claim           // not wanted; home-manager's, its generation has all the same
 	Dropped    []string          // paths that generations before had, and Wanted has not
 
-	Again    func(ctx context.Context) ([]Item, error)   // Items as they are now, before anything is changed; may be nil
+	Again    func(ctx context.Context) ([]Item, error)  // Items as they are now, before anything is changed; may be nil
 	Save     func(ctx context.Context, b *Backup) error // puts more into the backup; may be nil
 	Sealed   func(dir string)                           // told where the backup is, before anything is changed; may be nil
 	Chezmoi  func(ctx context.Context) error            // may be nil
