@@ -131,6 +131,14 @@ func TestWhatChangesUntilAChangeBeginsIsNotReplaced(t *testing.T) {
 	}
 }
 
+func TestADirectoryThatGetsAnotherModeIsChangedWhateverComesIntoIt(t *testing.T) {
+	dir, c := plantedHome(t, "d/x mine")
+	h := &meanwhile{&host.Real{}, c.Record, func() error { return os.WriteFile(dir+"/d/new", nil, 0o600) }}
+	if err := c.Do(t.Context(), h, Job{Items: itemsFor(t, dir, Claim{Path: "d", Owner: Chezmoi, Kind: Dir, Mode: 0o700}), Activate: nothing}); err != nil {
+		t.Error(err)
+	}
+}
+
 // sealing is a host on which somebody changes something just after a backup is sealed.
 type sealing struct {
 	host.Host

@@ -43,8 +43,8 @@ func (k *Backup) unchanged(ctx context.Context) error {
 		} else if err != nil {
 			return refusal(k.b.place(path).String(), err)
 		}
-		if now.Kind == host.KindDir { // a restore has opened it
-			now.Mode, e.Mode = now.Mode|0o700, e.Mode|0o700
+		if now.Kind == host.KindDir { // a restore has opened it, and what is in it is looked at below
+			now.Mode, e.Mode, now.MTime = now.Mode|0o700, e.Mode|0o700, e.MTime
 		}
 		same := now.Kind == e.Kind && now.Inode == e.Inode && now.Size == e.Size && now.Mode == e.Mode && now.MTime.Equal(e.MTime)
 		if !same {
