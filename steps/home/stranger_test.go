@@ -131,6 +131,49 @@ func TestWhatChangesUntilAChangeBeginsIsNotReplaced(t *testing.T) {
 	}
 }
 
+// putting is a host on which somebody changes something once a file was put back.
+type putting struct {
+	host.Host
+	change func() error
+}
+
+func (p *putting) PutBack(ctx context.Context, k host.Kept, dir string, at host.Place, twin string) ([]string, error) {
+	lacks, err := p.Host.PutBack(ctx, k, dir, at, twin)
+	if p.change != nil && k.Kind == host.KindFile {
+		err, p.change = errors.Join(err, p.change()), nil
+	}
+	return lacks, err
+}
+
+func TestWhatChangesWhileOthersAreRestoredIsNotReplaced(t *testing.T) {
+	dir, c := plantedHome(t, "f old", "g old")
+	b, err := c.Backups.Begin(&host.Real{}, About{})
+	if err == nil {
+		err = errors.Join(b.Save(t.Context(), "f", "g"), b.Seal())
+	}
+	set := func(name, text string) error { return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600) }
+	if err = errors.Join(err, set("f", "newer"), set("g", "newer")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Backups.Open(&host.Real{}, Latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Backups.Restore(t.Context(), &putting{&host.Real{}, func() error { return set("g", "newest") }}, r, About{})
+	if bootstrap.ExitCode(err) != bootstrap.ExitRefused || res.Undo == "" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if data, _ := os.ReadFile(dir + "/g"); string(data) != "newest" {
+		t.Errorf("g is %q", data)
+	}
+	if _, err := c.Backups.Restore(t.Context(), &host.Real{}, r, About{}); err != nil {
+		t.Error(err)
+	}
+	if data, _ := os.ReadFile(dir + "/g"); string(data) != "old" {
+		t.Errorf("g is %q", data)
+	}
+}
+
 func TestADirectoryThatGetsAnotherModeIsChangedWhateverComesIntoIt(t *testing.T) {
 	dir, c := plantedHome(t, "d/x mine")
 	h := &meanwhile{&host.Real{}, c.Record, func() error { return os.WriteFile(dir+"/d/new", nil, 0o600) }}
