@@ -289,6 +289,30 @@ func TestUninstallGivesTheGenerationOfBeforeBack(t *testing.T) {
 	}
 }
 
+func TestAPurgeLeavesWhatIsMadeInTheRepoMeanwhile(t *testing.T) {
+	h := changedHost(t)
+	activation(t, h, oldGen, oldFiles, ".bashrc")
+	c := testConfig()
+	c.HomeRepo = Starter
+	if err := (homeRepo{testFacts(), c}).writeStarter(h); err != nil {
+		t.Fatal(err)
+	}
+	dir, _ := c.HomeDir()
+	h.On(defaultProfile+"/bin/nix-env --profile "+profiles+"/home-manager --switch-generation ", func(a host.Cmd) (host.Result, error) {
+		h.Put(profiles+"/home-manager", "-> home-manager-"+a.Args[len(a.Args)-1]+"-link")
+		h.Put(dir+"/mine.nix", "mine")
+		return host.Result{}, nil
+	})
+	u, err := PlanUninstall(context.Background(), h.View(), testFacts(), c, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := u.Apply(context.Background(), h)
+	if err != nil || !slices.Contains(res.Stays, dir) || c.activeGeneration(h) != oldGen || !exists(h, dir+"/mine.nix") {
+		t.Errorf("%v, stays %q, home:\n%s", err, res.Stays, h.Tree("/home/ann"))
+	}
+}
+
 // What the user made of the files since the first apply is in the backups alone, and so is what could not be given back.
 func TestAPurgeKeepsTheBackupsThatAloneHaveSomething(t *testing.T) {
 	for _, test := range []string{"edited", "lacks"} {

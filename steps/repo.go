@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,14 +30,7 @@ type repo struct {
 }
 
 // shown is the remote's URL without who logs in there: plans, logs and the journal have it.
-func (r repo) shown() string {
-	u, err := url.Parse(r.url)
-	if err != nil || u.User == nil || u.Scheme == "ssh" {
-		return r.url
-	}
-	u.User = nil
-	return u.String()
-}
+func (r repo) shown() string { return host.BareURL(r.url) }
 
 func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch, Needs: r.needs} }
 

@@ -306,3 +306,11 @@ func TestNobodyReadsWhoLogsIn(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoLogsInAtAServerIsNotShown(t *testing.T) {
+	for _, url := range []string{"https://ann:hush@example.org/x", "https://hush@example.org/x", "ssh://git:hush@example.org/x", "https://ann:hush#@example.org/x"} {
+		if shown := (repo{url: url}).shown(); strings.Contains(shown, "hush") || !strings.HasSuffix(shown, "example.org/x") {
+			t.Error(shown)
+		}
+	}
+}

@@ -245,7 +245,7 @@ func (s *session) check(cmd *cobra.Command) error {
 	}
 	for _, e := range [][2]string{{"nix-url", s.config.NixURL}, {"chezmoi-url", s.config.ChezmoiURL}} {
 		if u, err := url.Parse(e[1]); e[1] != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-			return wrong(e[0], "%s is %q, which is no http or https URL", e[0], e[1])
+			return wrong(e[0], "%s is %q, which is no http or https URL", e[0], host.BareURL(e[1]))
 		}
 	}
 	if s.opt.jobs < 0 {

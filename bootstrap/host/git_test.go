@@ -225,6 +225,7 @@ func TestBareURL(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://u:p@h/x": "https://h/x", "https://token@h/x": "https://h/x", "ssh://git:p@h/x": "ssh://git@h/x",
 		"git@h:x": "git@h:x", "/p@q": "/p@q", "https://h/x": "https://h/x",
+		"https://u:p#@h/x": "https://h/x", "https://u:%p@h/x": "https://h/x", "https://h:x/y": "https://h:x/y", // are no URLs
 	} {
 		if got := BareURL(in); got != want {
 			t.Errorf("BareURL(%q) = %q, want %q", in, got, want)

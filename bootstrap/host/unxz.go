@@ -32,9 +32,7 @@ func newUnxz(raw io.Reader) (io.ReadCloser, error) {
 	head, _ := in.Peek(xzHeaderSize + xzBlockHeader) // fewer bytes: what is wrong is told by who decodes
 	if len(head) > xzHeaderSize && runtime.GOMAXPROCS(0) > 1 {
 		if _, _, _, _, ok := xzLengths(head[:xzHeaderSize], head[xzHeaderSize:]); ok {
-			u := &unxz{blocks: make(chan *xzBlock, min(runtime.GOMAXPROCS(0), 4)), stop: make(chan struct{})}
-			go u.split(in)
-			return u, nil
+			return newBlocks(in, min(runtime.GOMAXPROCS(0), 4)+1), nil
 		}
 	}
 	decoder, err := xz.NewReader(in, xz.DefaultDictMax)
@@ -44,16 +42,29 @@ func newUnxz(raw io.Reader) (io.ReadCloser, error) {
 // unxz decodes the blocks of a file at the same time.
 type unxz struct {
 	blocks chan *xzBlock // in order; closed after the last one; then err is set
+	free   chan *xzBlock
 	stop   chan struct{}
 	err    error
-	cur    []byte // what is left of the block last decoded
+	own    *xzBlock // the block last received
+	cur    []byte   // what is left of its data
 }
 
-// xzBlock is a block, and what it is unpacked.
+// newBlocks is one that has so many blocks in memory, of which one is read.
+func newBlocks(in *bufio.Reader, blocks int) *unxz {
+	u := &unxz{blocks: make(chan *xzBlock, blocks), free: make(chan *xzBlock, blocks), stop: make(chan struct{})}
+	for range blocks {
+		u.free <- new(xzBlock)
+	}
+	go u.split(in)
+	return u
+}
+
+// xzBlock is a block, and what it is unpacked. Its memory is for one after the other.
 type xzBlock struct {
 	stream   []byte // header of the stream, and the block
 	unpadded uint64 // the block's length without its padding
 	data     []byte
+	decoder  *xz.Reader
 	err      error
 	done     chan struct{}
 }
@@ -93,6 +104,9 @@ func (u *unxz) splitStream(in *bufio.Reader) error {
 	if _, err := io.ReadFull(in, stream[4:]); err != nil {
 		return noEOF(err)
 	}
+	if _, err := xz.NewReader(bytes.NewReader(stream), xz.DefaultDictMax); err != nil {
+		return err // also if no block comes, with which it is checked
+	}
 	lengths := []uint64{}
 	for {
 		head, err := in.Peek(xzBlockHeader)
@@ -111,20 +125,32 @@ func (u *unxz) splitStream(in *bufio.Reader) error {
 		if !ok {
 			return xz.ErrOptions // no program makes some blocks with, some without
 		}
+		var b *xzBlock
+		select {
+		case <-u.stop:
+			return fs.ErrClosed
+		case b = <-u.free:
+		}
 		unpadded := header + packed + check
-		b := &xzBlock{stream: make([]byte, xzHeaderSize+unpadded+-packed&3), unpadded: uint64(unpadded), data: make([]byte, data), done: make(chan struct{})} //nolint:gosec // as above
+		b.unpadded, b.done = uint64(unpadded), make(chan struct{}) //nolint:gosec // as above
+		b.data = sliceOf(b.data, data)
+		b.stream = sliceOf(b.stream, xzHeaderSize+unpadded+-packed&3)
 		copy(b.stream, stream)
 		if _, err := io.ReadFull(in, b.stream[xzHeaderSize:]); err != nil {
 			return noEOF(err)
 		}
 		lengths = append(lengths, b.unpadded, uint64(len(b.data)))
-		select {
-		case <-u.stop:
-			return fs.ErrClosed
-		case u.blocks <- b:
-			go b.decode()
-		}
+		u.blocks <- b // never blocks: there are no more blocks than places
+		go b.decode()
 	}
+}
+
+// sliceOf is a slice of n bytes: buf, if that is large enough.
+func sliceOf(buf []byte, n int) []byte {
+	if cap(buf) < n {
+		return make([]byte, n)
+	}
+	return buf[:n]
 }
 
 // noEOF is err, but that the file may not end here.
@@ -153,19 +179,26 @@ func xzEnd(stream []byte, lengths ...uint64) []byte {
 // decode unpacks the block as a stream of its own: so all of it is checked as in the file.
 func (b *xzBlock) decode() {
 	defer close(b.done)
-	b.stream = append(b.stream, xzEnd(b.stream, b.unpadded, uint64(len(b.data)))...)
-	var decoder *xz.Reader
-	if decoder, b.err = xz.NewReader(bytes.NewReader(b.stream), xz.DefaultDictMax); b.err != nil {
+	in := io.MultiReader(bytes.NewReader(b.stream), bytes.NewReader(xzEnd(b.stream, b.unpadded, uint64(len(b.data)))))
+	if b.decoder == nil {
+		b.decoder, b.err = xz.NewReader(in, xz.DefaultDictMax)
+	} else {
+		b.err = b.decoder.Reset(in)
+	}
+	if b.err != nil {
 		return
 	}
-	if _, b.err = io.ReadFull(decoder, b.data); b.err == nil {
-		_, b.err = io.Copy(io.Discard, decoder) // what comes after the data: its check sum
+	if _, b.err = io.ReadFull(b.decoder, b.data); b.err == nil {
+		_, b.err = io.Copy(io.Discard, b.decoder) // what comes after the data: its check sum
 	}
-	b.stream = nil
 }
 
 func (u *unxz) Read(p []byte) (int, error) {
 	for len(u.cur) == 0 {
+		if u.own != nil {
+			u.free <- u.own
+			u.own = nil
+		}
 		b, ok := <-u.blocks
 		if !ok {
 			return 0, u.err
@@ -173,7 +206,7 @@ func (u *unxz) Read(p []byte) (int, error) {
 		if <-b.done; b.err != nil {
 			return 0, b.err
 		}
-		u.cur = b.data
+		u.own, u.cur = b, b.data
 	}
 	n := copy(p, u.cur)
 	u.cur = u.cur[n:]

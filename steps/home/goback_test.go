@@ -275,6 +275,24 @@ func TestRunsThatWerePrunedAreKnown(t *testing.T) {
 	}
 }
 
+func TestARunThatCouldNotBePrunedIsNotTakenForOne(t *testing.T) {
+	w, c := newWorld(t, 5)
+	w.step(t, c, "g0", "g1")
+	stuck := meanwhile{Host: &host.Real{}, name: filepath.Join(c.Backups.Dir, removedName), change: func() error { return errors.New("killed") }}
+	if err := c.Prune(&stuck, c.steps(t)); err == nil {
+		t.Fatal("it was not killed")
+	}
+	if removed, err := c.Backups.Removed(&host.Real{}); err != nil || len(removed) > 0 {
+		t.Errorf("%v, %v", removed, err)
+	}
+	if err := c.Prune(&host.Real{}, c.steps(t)); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := c.Backups.Removed(&host.Real{}); err != nil || len(removed) != 1 || !removed[0].Original {
+		t.Errorf("%v, %v", removed, err)
+	}
+}
+
 func TestARollbackLeavesWhatTheUserPutInAPlaceOfALinkSince(t *testing.T) {
 	w, c := newWorld(t, 1)
 	if err := os.RemoveAll(w.dir); err != nil {

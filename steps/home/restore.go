@@ -169,7 +169,9 @@ func (b Backups) restore(ctx context.Context, h host.Host, wants map[string]want
 		undo, err = b.Begin(h, a)
 	}
 	if err == nil && undo != nil {
-		err, r.Undo = undo.Seal(), undo.Run()
+		if err, r.Undo = undo.Seal(), undo.Run(); err == nil {
+			err = undo.unchanged(ctx)
+		}
 	}
 	if err == nil && sealed != nil {
 		err = sealed(r.Undo)
