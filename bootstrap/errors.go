@@ -60,7 +60,7 @@ func HintOf(err error) string {
 	case errors.Is(err, host.ErrNoRemote):
 		return "check the address; a repository that is not for everybody is shown only to who logs in: give its ssh address, git@HOST:OWNER/REPO.git"
 	case errors.Is(err, host.ErrLogin):
-		return "give its ssh address, git@HOST:OWNER/REPO.git, and look whether your keys are at hand: ssh-add -l"
+		return "log in with what is in your vault (--vault FILE) or a token (--token-fd N); or give its ssh address, git@HOST:OWNER/REPO.git, and look whether your keys are at hand: ssh-add -l"
 	case errors.Is(err, host.ErrHostKey):
 		return "ask the server's keeper; a line of a known_hosts file that is not right any more: ssh-keygen -R HOST (-f FILE)"
 	case errors.Is(err, host.ErrNoBranch):

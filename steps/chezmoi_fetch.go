@@ -48,7 +48,7 @@ func (s chezmoiFetch) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 	if homeBuild(s).stale(ctx, v, b) != "" {
 		reason = "unless the generation that home-build makes has it"
 	}
-	return bootstrap.Change{{Verb: "download", Target: r.url, Reason: reason}}, nil
+	return bootstrap.Change{{Verb: "download", Target: host.BareURL(r.url), Reason: reason}}, nil
 }
 
 func (s chezmoiFetch) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) error {

@@ -33,6 +33,7 @@ type chezmoiLook struct {
 	through []string // links that stay where directories are wanted: what is below them is applied, they are not
 	fresh   *freshConfig
 	targets map[string]sourced // all that chezmoi manages, by path below the home
+	within  map[string]bool    // what was in exact directories, which chezmoi clears of the rest
 	sight   chezmoiSight
 }
 
@@ -76,6 +77,7 @@ func (z chezmoi) look(ctx context.Context, v host.View) (*chezmoiLook, error) {
 	if err := z.list(ctx, v, l); err != nil {
 		return nil, err
 	}
+	l.within = z.within(v, l)
 	l.sight.targets(v, z, l.targets)
 	files, err := z.wanted(ctx, v, l)
 	if err != nil {
@@ -127,6 +129,21 @@ func (z chezmoi) list(ctx context.Context, v host.View, l *chezmoiLook) error {
 		}
 	}
 	return nil
+}
+
+// within is what is in exact directories.
+func (z chezmoi) within(v host.View, l *chezmoiLook) map[string]bool {
+	all := map[string]bool{}
+	for name, s := range l.targets {
+		if !s.exact {
+			continue
+		}
+		entries, _ := v.ReadDir(filepath.Join(z.c.Home, name)) //nolint:errcheck // there is nothing in it then
+		for _, e := range entries {
+			all[filepath.Join(name, e.Name())] = true
+		}
+	}
+	return all
 }
 
 // removed are the targets that chezmoi removes: of those that it manages and that

@@ -179,6 +179,38 @@ func TestChezmoisExactDirectoriesAreClaimedSo(t *testing.T) {
 	}
 }
 
+func TestWhatComesIntoAnExactDirectoryAfterTheLookIsSeen(t *testing.T) {
+	d := newRealDots(t, files{"exact_d/f": "1", "e/f": "1", ".chezmoiignore": "d/ignored\n"})
+	d.put(d.home("d/ignored"), "mine")
+	d.put(d.home("d/stray"), "mine")
+	d.put(d.home("gen/home-files/"), "")
+	d.put(d.home("gen/home-path/bin/chezmoi"), "-> "+d.z.bin)
+	d.z.c.ConfigHome = d.home(".config")
+	s := homeActivate{c: d.z.c}
+	p, err := s.preview(t.Context(), d.h, generation{s.c, d.home("gen")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.put(d.home("d/new"), "mine")
+	d.put(d.home("e/new"), "mine")
+	var more []string
+	items, err := p.again(d.h)(t.Context())
+	for _, i := range items {
+		if !slices.ContainsFunc(p.items, func(was home.Item) bool { return was.Path == i.Path }) {
+			more = append(more, i.Path)
+		}
+	}
+	if err != nil || !slices.Equal(more, []string{"d/new"}) {
+		t.Errorf("%q, %v", more, err)
+	}
+	d.apply(p.look)
+	for name, want := range map[string]bool{"d/new": false, "e/new": true, "d/ignored": true} {
+		if exists(d.h, d.home(name)) != want {
+			t.Errorf("chezmoi leaves %s: %v", name, !want)
+		}
+	}
+}
+
 func TestChezmoiIsAskedWhenWhatALinkLeadsToIsEdited(t *testing.T) {
 	for what, change := range map[string]func(kept string) error{
 		"edited": func(kept string) error { return os.WriteFile(kept+"/config.toml", []byte("progress = true\n"), 0o600) },

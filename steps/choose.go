@@ -14,8 +14,8 @@ import (
 	"movein/distro"
 )
 
-// candidates are the names of the configuration to look for, best first.
-func (s homeBuild) candidates(v host.View) []string {
+// candidates are the names of the configuration to look for after the last build, best first.
+func (s homeBuild) candidates(last built) []string {
 	if s.c.Configuration != "" {
 		return []string{s.c.Configuration}
 	}
@@ -28,7 +28,7 @@ func (s homeBuild) candidates(v host.View) []string {
 	}
 	hosts := []string{s.c.Host}
 	if s.c.Host == f.Hostname { // not given: the one of last time, and all its forms
-		if last := readBuilt(v, s.c); last.Repo == s.c.HomeRepo {
+		if last.Repo == s.c.HomeRepo {
 			add(last.Attribute)
 		}
 		hosts = []string{f.FQDN, f.Hostname, f.Short}
@@ -86,7 +86,7 @@ in { inherit names pick; user = home.username or ""; home = home.homeDirectory o
 // choose finds the attribute of homeConfigurations that is for this user and
 // host, and checks that it is for this user.
 func (s homeBuild) choose(ctx context.Context, v host.View, flake string) (string, error) {
-	names := s.candidates(v)
+	names := s.candidates(readBuilt(v, s.c))
 	list := "["
 	for _, n := range names {
 		list += " " + quote(n)

@@ -48,7 +48,7 @@ func TestCandidatesGoFromTheNearestToTheFarthest(t *testing.T) {
 			}
 			h := hosttest.New(t, test.files)
 			for range 10 { // nothing of it by chance
-				if got := strings.Join((homeBuild{test.f, c}).candidates(h.View()), " "); got != test.want {
+				if got := strings.Join((homeBuild{test.f, c}).candidates(readBuilt(h.View(), c)), " "); got != test.want {
 					t.Fatalf("%s\nwant %s", got, test.want)
 				}
 			}

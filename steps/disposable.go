@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
 )
 
-// ours reports whether movein made the directory: the starter, or a clone that it
-// remembers. Only such a one is ever removed.
+// ours reports whether movein made the directory: the starter, or a clone with its mark.
+// Only such a one is ever removed.
 func (u *Uninstall) ours(v host.View, dir string) (bool, error) {
 	if info, err := v.Lstat(dir); err != nil || !info.IsDir() {
 		return false, err
@@ -27,7 +26,7 @@ func (u *Uninstall) ours(v host.View, dir string) (bool, error) {
 	case err != nil:
 		return false, err
 	}
-	return git.IsDir() && slices.Contains(strings.Split(readText(v, clonesRecord(u.s.c)), "\n"), dir), nil
+	return git.IsDir() && exists(v, filepath.Join(dir, host.CloneMark)), nil
 }
 
 // disposable refuses to remove a directory of ours that has something that is nowhere else.

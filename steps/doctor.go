@@ -88,7 +88,8 @@ func (d doctor) root(context.Context) Finding {
 func (d doctor) disk(ctx context.Context) Finding {
 	worst := Finding{Name: "disk", Verdict: Good}
 	var said []string
-	if nix := detectNix(ctx, d.v, d.f, d.c); nix.Version != "" && older(nix.Version, "2.30") { // it compiles there
+	nix := detectNix(ctx, d.v, d.f, d.c)
+	if nix.Version != "" && older(nix.Version, "2.30") { // it compiles there
 		if free, err := d.v.Free("/tmp"); err == nil && free < 1<<30 {
 			return Finding{"disk", Warning, "/tmp has " + size(free) + " free", "this Nix compiles there, and calls a full disk by other names", `sudo systemctl edit nix-daemon.service, with the lines "[Service]" and "Environment=TMPDIR=/var/tmp"`}
 		}
@@ -106,6 +107,9 @@ func (d doctor) disk(ctx context.Context) Finding {
 		const little = 2 << 30
 		if free < little {
 			worst = Finding{Name: "disk", Verdict: Warning, Why: "a generation with a desktop's programs takes several GiB", Mend: "nix-collect-garbage --delete-older-than 30d"}
+			if nix.Kind == nixNone {
+				worst.Mend = "free some space; what is full: df -h"
+			}
 		}
 	}
 	worst.What = strings.Join(said, ", ")
@@ -279,7 +283,11 @@ func (d doctor) generation(ctx context.Context) Finding {
 	case err != nil:
 		return Finding{"home", Bad, err.Error(), "", bootstrap.HintOf(err)}
 	case len(change) > 0:
-		return Finding{"home", Warning, fmt.Sprintf("%s %s (%s)%s", change[0].Verb, change[0].Target, change[0].Reason, more(len(change)-1)), "the home is not as the generation has it", "movein apply"}
+		what := change[0].Verb + " " + change[0].Target
+		if why := change[0].Reason; why != "" {
+			what += " (" + why + ")"
+		}
+		return Finding{"home", Warning, what + more(len(change)-1), "the home is not as the generation has it", "movein apply"}
 	}
 	return Finding{"home", Good, b.Attribute + ", generation " + b.Out, "", ""}
 }

@@ -35,6 +35,26 @@ func patient(t *testing.T) (*hosttest.Host, *distro.Facts, *Config) {
 	return h, testFacts(), testConfig()
 }
 
+func TestWithoutAGenerationTheSessionLacksNothing(t *testing.T) {
+	h, f, c := patient(t)
+	_, _ = h.Remove(buildStep().record()), h.Remove(environment)
+	for got := range Examine(t.Context(), h.View(), f, c) {
+		if got.Name == "session" {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+func TestTheDoctorSaysWhyOnlyWhereThereIsAReason(t *testing.T) {
+	h, f, c := patient(t)
+	h.Put("/home/ann/.bashrc", "mine\n")
+	for got := range Examine(t.Context(), h.View(), f, c) {
+		if got.Name == "home" && got.What != "replace /home/ann/.bashrc" {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 func TestOnAGoodHostTheDoctorFindsNothingAndChangesNothing(t *testing.T) {
 	h, f, c := patient(t)
 	before := h.Tree()
@@ -68,6 +88,7 @@ func TestTheDoctorFindsEachBadCaseAndSaysWhatMendsIt(t *testing.T) {
 		words   []string // in what, why or mend
 	}{
 		{"a read-only root without /nix", func(h *host, f *distro.Facts, _ *Config) { f.ReadOnlyRoot = true; _ = h.Remove("/nix") }, "root", Bad, []string{"/nix", "nix-mount"}},
+		{"little space, and no Nix whose garbage it could be", func(h *host, _ *distro.Facts, _ *Config) { _ = h.Remove("/nix"); h.Space = 1 << 30 }, "disk", Warning, []string{"1.0 GiB", "df -h"}},
 		{"little space", func(h *host, _ *distro.Facts, _ *Config) { h.Space = 1 << 30 }, "disk", Warning, []string{"1.0 GiB", "nix-collect-garbage"}},
 		{"little memory", func(_ *host, f *distro.Facts, _ *Config) { f.RAM = 1 << 30 }, "memory", Warning, []string{"1.0 GiB", "swap"}},
 		{"a clock that is fast", func(h *host, _ *distro.Facts, _ *Config) {

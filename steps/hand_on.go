@@ -215,7 +215,7 @@ func (s handOn) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) erro
 	if err != nil {
 		return err
 	}
-	marks := s.handed(h)
+	marks, brought := s.handed(h), 0
 	for _, d := range due {
 		value, err := h.AskSecret(ctx, s.c.Secrets[d.name].ref())
 		if err != nil {
@@ -228,12 +228,16 @@ func (s handOn) Apply(ctx context.Context, h host.Host, _ bootstrap.Change) erro
 		if marks[d.key()], err = s.bring(ctx, h, d, value, marks[d.key()]); err != nil {
 			return err
 		}
+		brought++
 		if err := s.write(h, marks); err != nil { // at once: what is not in it is taken for a stranger's
 			return err
 		}
 	}
 	slices.Sort(locked)
 	s.tellLocked(h, locked)
+	if len(locked) > 0 && brought == 0 {
+		return bootstrap.Skip("the vault is locked")
+	}
 	return nil
 }
 

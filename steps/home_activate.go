@@ -59,6 +59,9 @@ func (s homeActivate) Plan(ctx context.Context, v host.View) (bootstrap.Change, 
 			return bootstrap.Change{{Verb: "activate", Target: "the generation that home-build makes"}}, nil //nolint:nilerr // home-build tells
 		}
 	}
+	if z, asked := newChezmoi(v, s.f, s.c, b.Out); asked && z.bin == "" {
+		return bootstrap.Change{{Verb: "activate", Target: b.Out, Reason: "what the dotfiles change is seen once chezmoi is here"}}, nil
+	}
 	p, err := s.preview(ctx, v, generation{s.c, b.Out})
 	if err != nil {
 		return nil, err
@@ -118,7 +121,7 @@ func (s homeActivate) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 		Reason:     "before " + cmp.Or(s.c.Run, "apply"),
 		Generation: s.c.activeGeneration(h), Wanted: g.out,
 		Links: s.links(h), Items: p.items, Suppressed: p.notLinked(),
-		Also: p.own, Save: s.bundles(h), Sealed: func(dir string) { p.tell(h, dir) },
+		Also: p.own, Again: p.again(h), Save: s.bundles(h), Sealed: func(dir string) { p.tell(h, dir) },
 		Chezmoi:  p.applyDotfiles(h),
 		Try:      func(ctx context.Context) error { return s.try(ctx, h, g) },
 		Activate: func(ctx context.Context) error { return s.activate(ctx, h, g) },

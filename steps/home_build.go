@@ -108,14 +108,14 @@ func (s homeBuild) stale(ctx context.Context, v host.View, old built) string {
 // "" if that cannot be told. A flake is pure, so these are: the tree that Nix
 // sees, with its lock file; the attribute, or what it is chosen by; the system; the Nix.
 func (s homeBuild) fingerprint(ctx context.Context, v host.View) string {
-	return s.fingerprintOf(ctx, v, s.choice(v))
+	return s.fingerprintOf(ctx, v, s.choice(readBuilt(v, s.c)))
 }
 
-// choice stands for the attribute that will be chosen: its name, if that is known
-// without asking Nix, or else the names it may have.
-func (s homeBuild) choice(v host.View) string {
-	names := s.candidates(v)
-	if names[0] == s.c.Configuration || names[0] == readBuilt(v, s.c).Attribute {
+// choice stands for the attribute that will be chosen after the last build: its name, if
+// that is known without asking Nix, or else the names it may have.
+func (s homeBuild) choice(last built) string {
+	names := s.candidates(last)
+	if names[0] == s.c.Configuration || names[0] == last.Attribute {
 		return names[0]
 	}
 	slices.Sort(names)
@@ -291,7 +291,7 @@ func (s homeBuild) build(ctx context.Context, h host.Host) error {
 		return bootstrap.Hint(bootstrap.Misconfigured("this host's configuration is %s, and the bundle has %s", quote(attribute), quote(b.Manifest.Configuration)),
 			"make a bundle with it (movein bundle create FILE --configuration %q), or take the one that it has: --configuration %q", attribute, b.Manifest.Configuration)
 	}
-	fp := s.fingerprintOf(ctx, h, attribute)
+	fp := s.fingerprintOf(ctx, h, s.choice(built{Repo: s.c.HomeRepo, Attribute: attribute}))
 	if err := h.MkdirAll(filepath.Dir(s.root()), 0o700); err != nil {
 		return err
 	}

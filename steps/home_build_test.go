@@ -77,9 +77,15 @@ func TestTheGenerationIsBuiltKeptAndRemembered(t *testing.T) {
 func TestTheChoiceOfAFartherNameIsNotDoubtedAfterwards(t *testing.T) {
 	h := building(t, buildHost(t, nil)) // "ann@desk" is the second candidate, the first one after it was chosen
 	converges(t, h, buildStep())
-	if got := buildStep().candidates(h.View())[0]; got != attribute {
+	if got := buildStep().candidates(readBuilt(h.View(), testConfig()))[0]; got != attribute {
 		t.Errorf("the first candidate is now %s", got)
 	}
+}
+
+func TestTheChoiceOfAFartherNameForAGivenHostIsNotDoubtedAfterwards(t *testing.T) {
+	h, s := building(t, buildHost(t, nil)), buildStep()
+	s.c.Host = "lap"
+	converges(t, h, s)
 }
 
 func TestABuildIsDoneAfterAPowerCutAnywhere(t *testing.T) {

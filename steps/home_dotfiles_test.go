@@ -234,6 +234,19 @@ func TestDotfilesAreAppliedWithTheBuiltGenerationBeforeItIsActivated(t *testing.
 	keepsAll(t, d.h, files{"/home/ann/.vimrc": "my vimrc\n"})
 }
 
+func TestAFileThatWasRightAndIsEditedDuringTheBackupIsNotOverwritten(t *testing.T) {
+	d := dotsHost(t, files{"/home/ann/.vimrc": "the vimrc\n"}, files{".vimrc": "the vimrc\n", ".new": "new\n"}, nil)
+	d.h.OnBundle = func(string, string, []string) (string, error) {
+		d.h.Put("/home/ann/.vimrc", "my vimrc\n")
+		return "", host.ErrNoCommits
+	}
+	refuses(t, dotsStep().Apply(t.Context(), d.h, nil), bootstrap.ExitRefused, "/home/ann/.vimrc")
+	keepsAll(t, d.h, files{"/home/ann/.vimrc": "my vimrc\n"})
+	d.h.OnBundle = func(string, string, []string) (string, error) { return "", host.ErrNoCommits }
+	converges(t, d.h, dotsStep())
+	keepsAll(t, d.h, files{"/home/ann/.vimrc": "my vimrc\n"})
+}
+
 func TestNothingToDoRunsNoProgramAndWritesNothing(t *testing.T) {
 	d := dotsHost(t, nil, files{".vimrc": "the vimrc\n"}, files{"run_always_a.sh": "a"})
 	converges(t, d.h, dotsStep())
@@ -696,6 +709,17 @@ func TestDotfilesAlone(t *testing.T) {
 	}
 	d.h.Forget()
 	nothingToDo(t, d.h, dotsStep())
+}
+
+func TestAPlanWithoutAChezmoiYetIsToActivate(t *testing.T) {
+	d := dotsHost(t, nil, files{".netrc": "x"}, nil)
+	if err := d.h.Remove(thePath + "/bin/chezmoi"); err != nil {
+		t.Fatal(err)
+	}
+	if got := planned(t, d.h, dotsStep()); !strings.HasPrefix(got, "activate "+theGen) {
+		t.Errorf("planned %q", got)
+	}
+	refuses(t, apply(t, d.h, dotsStep()), bootstrap.ExitFailed, "there is no chezmoi")
 }
 
 func TestWithoutDotfilesChezmoiIsNotAsked(t *testing.T) {

@@ -22,6 +22,7 @@ type preview struct {
 	private    *host.Redactor // knows what a diff is not to show
 	own        []string       // files of chezmoi's own that it changes when it applies, below the home
 	cutShort   bool           // a change of the home was
+	unfinished string         // the generation that that was about
 }
 
 // preview looks at all of it. chezmoi is asked only if something may have changed
@@ -32,7 +33,7 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 	if err != nil {
 		return p, err
 	}
-	p.cutShort = cut
+	p.cutShort, p.unfinished = cut, unfinished
 	var dotfiles []home.Claim
 	z, asked := newChezmoi(v, s.f, s.c, g.out)
 	key := s.dotfilesKey(g)
@@ -67,6 +68,23 @@ func (s homeActivate) preview(ctx context.Context, v host.View, g generation) (p
 		s.rememberSkipped(v, p.look)
 	}
 	return p, err
+}
+
+// again looks again at what there is to do, for what chezmoi wanted: it overwrites what
+// was right then, and clears exact directories. home-manager stops by itself.
+func (p preview) again(v host.View) func(ctx context.Context) ([]home.Item, error) {
+	if len(p.dotfiles()) == 0 {
+		return nil
+	}
+	return func(ctx context.Context) ([]home.Item, error) {
+		now, err := p.compare(ctx, v, p.g, p.unfinished, p.look.Claims)
+		for name := range p.z.within(v, p.look) {
+			if !p.look.within[name] {
+				now.items = append(now.items, home.Item{Path: name, Verb: home.Delete})
+			}
+		}
+		return now.items, err
+	}
 }
 
 // unread refuses what would keep chezmoi from reading what it reads.

@@ -38,9 +38,11 @@ func (s homeRepo) Info() bootstrap.Info {
 
 func (s homeRepo) repo() repo {
 	dir, _ := s.c.HomeDir()
-	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c, record: clonesRecord(s.c),
+	return repo{info: s.Info(), url: s.c.HomeRepo, branch: s.c.Branch, needs: "flake.nix", dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c,
 		updated: func(ctx context.Context, v host.View) bool { return updatedHere(ctx, v, s.c) }}
 }
+
+const anotherHome = "name another one: movein apply HOME_REPO; to try movein without one: movein apply starter"
 
 // Ask asks the remote ahead of Plan.
 func (s homeRepo) Ask(ctx context.Context, v host.View) {
@@ -67,7 +69,7 @@ func (s homeRepo) Plan(ctx context.Context, v host.View) (bootstrap.Change, erro
 		if !exists(v, dir) {
 			return nil, bootstrap.Hint(bootstrap.Misconfigured("there is no directory %s", dir), "name another home repo: movein apply HOME_REPO")
 		}
-		return nil, bootstrap.Hint(bootstrap.Misconfigured("%s has no flake.nix, so it is no home repo", dir), "name another one: movein apply HOME_REPO; to try movein without one: movein apply starter")
+		return nil, bootstrap.Hint(bootstrap.Misconfigured("%s has no flake.nix, so it is no home repo", dir), anotherHome)
 	}
 	warnUnseen(ctx, v, dir)
 	return nil, nil
@@ -180,7 +182,7 @@ func (s dotfilesRepo) Info() bootstrap.Info {
 
 func (s dotfilesRepo) repo() repo {
 	dir, _ := s.c.DotfilesDir()
-	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c, record: clonesRecord(s.c)}
+	return repo{info: s.Info(), url: s.c.Dotfiles, dir: dir, onDiverged: s.c.OnDiverged, offline: s.c.Offline, c: s.c}
 }
 
 // Ask asks the remote ahead of Plan.
@@ -242,9 +244,6 @@ func (s dotfilesRepo) Apply(ctx context.Context, h host.Host, _ bootstrap.Change
 	}
 	return h.WriteFile(dotfilesRecord(s.c), []byte(record), 0o600)
 }
-
-// clonesRecord is where the clones that movein made are remembered.
-func clonesRecord(c *Config) string { return filepath.Join(c.State(), "clones") }
 
 // dotfilesRecord is where the dotfiles repo that was cloned is remembered, and on a line of
 // its own the home repo that names it, if one does.

@@ -259,6 +259,20 @@ func TestUninstallTakesPackagesUnitsAndGenerationsAway(t *testing.T) {
 	}
 }
 
+func TestAUnitThatWasNeverStartedIsNoWarning(t *testing.T) {
+	h := hosttest.New(t, with(genFiles(), files{theFiles + "/.config/systemd/user/sync.timer": "[Timer]"}))
+	h.OnQuery("systemctl --user is-system-running", hosttest.Says("running\n"))
+	h.On("systemctl --user daemon-reload", hosttest.Says(""))
+	for code, warnings := range map[int]int{5: 0, 1: 1} {
+		h.On("systemctl --user stop sync.timer", hosttest.Fails(code, "Failed to stop sync.timer"))
+		before := len(h.Warnings())
+		(&Uninstall{s: activateStep()}).stopUnits(t.Context(), h, theGen)
+		if got := h.Warnings()[before:]; len(got) != warnings {
+			t.Errorf("code %d: %q", code, got)
+		}
+	}
+}
+
 func TestUninstallGivesTheGenerationOfBeforeBack(t *testing.T) {
 	h := changedHost(t)
 	activation(t, h, oldGen, oldFiles, ".bashrc")
@@ -272,6 +286,30 @@ func TestUninstallGivesTheGenerationOfBeforeBack(t *testing.T) {
 	}
 	if testConfig().activeGeneration(h) != oldGen || exists(h, profiles+"/home-manager-1-link") || exists(h, activateStep().backups().Dir) || h.Text("/home/ann/.bashrc") != "old bashrc\n" {
 		t.Errorf("home:\n%s", h.Tree("/home/ann"))
+	}
+}
+
+func TestAPurgeLeavesWhatIsMadeInTheRepoMeanwhile(t *testing.T) {
+	h := changedHost(t)
+	activation(t, h, oldGen, oldFiles, ".bashrc")
+	c := testConfig()
+	c.HomeRepo = Starter
+	if err := (homeRepo{testFacts(), c}).writeStarter(h); err != nil {
+		t.Fatal(err)
+	}
+	dir, _ := c.HomeDir()
+	h.On(defaultProfile+"/bin/nix-env --profile "+profiles+"/home-manager --switch-generation ", func(a host.Cmd) (host.Result, error) {
+		h.Put(profiles+"/home-manager", "-> home-manager-"+a.Args[len(a.Args)-1]+"-link")
+		h.Put(dir+"/mine.nix", "mine")
+		return host.Result{}, nil
+	})
+	u, err := PlanUninstall(context.Background(), h.View(), testFacts(), c, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := u.Apply(context.Background(), h)
+	if err != nil || !slices.Contains(res.Stays, dir) || c.activeGeneration(h) != oldGen || !exists(h, dir+"/mine.nix") {
+		t.Errorf("%v, stays %q, home:\n%s", err, res.Stays, h.Tree("/home/ann"))
 	}
 }
 

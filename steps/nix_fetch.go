@@ -39,7 +39,7 @@ func (s nixFetch) Plan(ctx context.Context, v host.View) (bootstrap.Change, erro
 	if r.whole(v, s.c) {
 		return nil, nil
 	}
-	return bootstrap.Change{{Verb: "download", Target: r.URL, Reason: s.otherwise()}}, nil
+	return bootstrap.Change{{Verb: "download", Target: host.BareURL(r.URL), Reason: s.otherwise()}}, nil
 }
 
 // otherwise says what is taken if the release cannot be reached.

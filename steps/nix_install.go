@@ -142,7 +142,9 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 	if err != nil {
 		return err
 	}
-	receipt := nixReceipt{Version: r.Version, URL: r.URL, SHA256: r.SHA256}
+	synced := make(chan error, 1) // while the paths are checked
+	go func() { synced <- h.Sync(nixStaging) }()
+	receipt := nixReceipt{Version: r.Version, URL: host.BareURL(r.URL), SHA256: r.SHA256}
 	var moves [][2]string
 	for i, info := range infos {
 		h.Progress(int64(i), int64(len(infos)), "paths")
@@ -153,6 +155,9 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 		if from != "" {
 			moves = append(moves, [2]string{from, info.Path})
 		}
+	}
+	if err := <-synced; err != nil {
+		return err
 	}
 	if err := h.Move(moves...); err != nil {
 		return err
@@ -171,7 +176,7 @@ func (s nixInstall) fromRelease(ctx context.Context, h host.Host, d diagnosis, r
 		receipt.Paths = append(receipt.Paths, receiptPath{info.Path, info.NarHash, stamp})
 	}
 	if receipt.Nix == "" {
-		return bootstrap.Misconfigured("%s holds no package nix-%s", r.URL, r.Version)
+		return bootstrap.Misconfigured("%s holds no package nix-%s", receipt.URL, r.Version)
 	}
 	// First the receipt: a run that is cut short after it knows what it was about.
 	if err := writeReceipt(h, receipt); err != nil {

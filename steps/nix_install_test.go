@@ -120,6 +120,36 @@ func TestAHealthyNixIsNotTouched(t *testing.T) {
 	nothingToDo(t, h, nixInstall{testFacts(), installConfig()})
 }
 
+func TestWhoLogsInAtAMirrorIsNotTold(t *testing.T) {
+	h, c := scripted(t, installHost(t, nil)), installConfig()
+	c.NixURL = "https://ann:hush@mirror.example.org/nix"
+	_ = h.Remove(tarball(c))
+	fetch := nixFetch{testFacts(), c}
+	var from []string
+	h.OnFetch = func(url, _, file string) error {
+		from = append(from, url)
+		h.Put(file, "tarball")
+		return nil
+	}
+	for range 2 { // a repair fetches from there, too
+		said := planned(t, h, fetch)
+		if err := fetch.Apply(t.Context(), h, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := (nixInstall{testFacts(), c}).Apply(t.Context(), h, nil); err != nil {
+			t.Fatal(err)
+		}
+		if text := said + h.Text(receiptFile); strings.Contains(text, "hush") || !strings.Contains(text, "https://mirror.example.org/nix/") {
+			t.Error(text)
+		}
+		_ = h.Remove(tarball(c))
+		_ = h.Remove(theNix)
+	}
+	if len(from) != 2 || !strings.HasPrefix(from[0], c.NixURL) || from[1] != from[0] {
+		t.Errorf("%q", from)
+	}
+}
+
 func TestInstallGoesOnAfterAPowerCutAnywhere(t *testing.T) {
 	survivesPowerCuts(t, func() *hosttest.Host { return scripted(t, installHost(t, nil)) }, nixInstall{testFacts(), installConfig()}, nil)
 }

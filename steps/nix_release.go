@@ -24,7 +24,11 @@ type release struct {
 // receipt, else the one that the user asks for, else the default.
 func wantedRelease(f *distro.Facts, c *Config, s nixState) (release, error) {
 	if s.Receipt != nil {
-		return release{Version: s.Receipt.Version, URL: s.Receipt.URL, SHA256: s.Receipt.SHA256}, nil
+		r := release{Version: s.Receipt.Version, URL: s.Receipt.URL, SHA256: s.Receipt.SHA256}
+		if given := releaseURL(c.NixURL, r.Version, f.System); host.BareURL(given) == r.URL {
+			r.URL = given // with who logs in, which is not in the receipt
+		}
+		return r, nil
 	}
 	version := c.NixVersion
 	if version == "" {
@@ -39,7 +43,7 @@ func wantedRelease(f *distro.Facts, c *Config, s nixState) (release, error) {
 	}
 	if sum == "" {
 		return release{}, bootstrap.Hint(bootstrap.Misconfigured("no SHA-256 is known for Nix %s on %s: give it with --nix-sha256", version, f.System),
-			"the digest stands beside the release: %s.sha256", releaseURL(c.NixURL, version, f.System))
+			"the digest stands beside the release: %s.sha256", host.BareURL(releaseURL(c.NixURL, version, f.System)))
 	}
 	return release{version, releaseURL(c.NixURL, version, f.System), sum, pinned}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,26 +20,19 @@ type repo struct {
 	info       bootstrap.Info
 	url        string
 	branch     string
+	needs      string // a file at its top without which it is of no use; "": none
 	dir        string
 	onDiverged string
 	offline    bool
 	c          *Config // for what the bundle has of it
-	record     string  // file with the directories that were cloned by movein, one a line
 	// updated reports whether flake.lock is as "movein update" left it. It may be nil.
 	updated func(ctx context.Context, v host.View) bool
 }
 
 // shown is the remote's URL without who logs in there: plans, logs and the journal have it.
-func (r repo) shown() string {
-	u, err := url.Parse(r.url)
-	if err != nil || u.User == nil || u.Scheme == "ssh" {
-		return r.url
-	}
-	u.User = nil
-	return u.String()
-}
+func (r repo) shown() string { return host.BareURL(r.url) }
 
-func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch} }
+func (r repo) remote() host.Remote { return host.Remote{URL: r.url, Branch: r.branch, Needs: r.needs} }
 
 // ask asks the remote what plan is going to ask, as far as HEAD alone tells what that
 // is: its answer takes longer than to look at the clone.
@@ -139,7 +131,11 @@ func (r repo) forward(ctx context.Context, v host.View, state host.Repo) (repoPl
 	if bundled != nil {
 		tip.Branch, tip.Commit = bundled.Branch, bundled.Commit
 	} else if tip, err = v.Tip(ctx, remote); err != nil {
-		v.Warn("%v; going on with what is in %s", err, r.dir)
+		how := ""
+		if errors.Is(err, host.ErrLogin) {
+			how = "; " + bootstrap.HintOf(err)
+		}
+		v.Warn("%v; going on with what is in %s%s", err, r.dir, how)
 		return repoPlan{}, nil
 	}
 	switch {
@@ -193,13 +189,15 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 			return err
 		}
 		err := h.Clone(ctx, remote, r.dir)
-		if _, ok := errors.AsType[*host.UnreachableError](err); ok {
+		switch _, down := errors.AsType[*host.UnreachableError](err); {
+		case down:
 			return bootstrap.Hint(err, "check the address and the network, then run the same command again")
+		case errors.Is(err, host.ErrNoCommits):
+			return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(err, "push to it first, then run the same command again; what to begin with: movein init"))
+		case errors.Is(err, host.ErrLacks):
+			return bootstrap.Exit(bootstrap.ExitConfig, bootstrap.Hint(fmt.Errorf("%w, so it is no home repo", err), "%s", anotherHome))
 		}
-		if err != nil {
-			return err
-		}
-		return r.remember(h)
+		return err
 	case "attach":
 		return h.Attach(ctx, r.dir, p.branch)
 	case "fast-forward":
@@ -219,18 +217,6 @@ func (r repo) apply(ctx context.Context, h host.Host) error {
 		return err
 	}
 	return nil
-}
-
-// remember writes down that the clone is movein's own.
-func (r repo) remember(h host.Host) error {
-	known := readText(h, r.record)
-	if slices.Contains(strings.Split(known, "\n"), r.dir) {
-		return nil
-	}
-	if err := h.MkdirAll(parent(r.record), 0o700); err != nil {
-		return err
-	}
-	return h.WriteFile(r.record, []byte(known+r.dir+"\n"), 0o600)
 }
 
 func emptyDir(v host.View, dir string) bool {

@@ -56,7 +56,7 @@ func TestARepoThatIsNotThereIsCloned(t *testing.T) {
 			}
 			h.OnRepo = func(string) (host.Repo, error) { return host.Repo{}, state }
 			h.OnClone = func(r host.Remote, dir string) error {
-				if r.URL != "https://example.org/ann/home.git" || r.Branch != "v2" || dir != testRepo {
+				if r.URL != "https://example.org/ann/home.git" || r.Branch != "v2" || r.Needs != "flake.nix" || dir != testRepo {
 					t.Errorf("cloning %+v into %s", r, dir)
 				}
 				h.Put(dir+"/flake.nix", "{ }")
@@ -66,11 +66,7 @@ func TestARepoThatIsNotThereIsCloned(t *testing.T) {
 				h.OnTip = func(host.Remote) (host.Tip, error) { return host.Tip{Commit: oldTip}, nil }
 				return nil
 			}
-			h.Put(clonesRecord(testConfig()), "/home/ann/other\n")
 			converges(t, h, repoStep(func(c *Config) { c.Branch = "v2" }))
-			if got := h.Text(clonesRecord(testConfig())); got != "/home/ann/other\n"+testRepo+"\n" {
-				t.Errorf("clones that are movein's: %q", got)
-			}
 		})
 	}
 }
@@ -212,10 +208,25 @@ func TestAnUnreachableRemoteStopsOnlyAClone(t *testing.T) {
 	if w := strings.Join(h.Warnings(), "\n"); !strings.Contains(w, "no route to host") {
 		t.Errorf("warned %q", w)
 	}
+	h.OnTip = func(host.Remote) (host.Tip, error) { return host.Tip{}, host.ErrLogin }
+	h.Forget()
+	nothingToDo(t, h, repoStep(nil))
+	if w := strings.Join(h.Warnings(), "\n"); !strings.Contains(w, "--vault") {
+		t.Errorf("how to log in is not said: %q", w)
+	}
 	h = hosttest.New(t, nil)
 	h.OnRepo = func(string) (host.Repo, error) { return host.Repo{}, fs.ErrNotExist }
 	h.OnClone = func(host.Remote, string) error { return away }
 	refuses(t, apply(t, h, repoStep(nil)), bootstrap.ExitUnreachable, "https://example.org/ann/home.git", "no route to host", "check the address")
+}
+
+func TestARepoThatCannotBeAHomeIsNotCloned(t *testing.T) {
+	for err, says := range map[error]string{host.ErrLacks: "movein apply starter", host.ErrNoCommits: "movein init"} {
+		h := hosttest.New(t, nil)
+		h.OnRepo = func(string) (host.Repo, error) { return host.Repo{}, fs.ErrNotExist }
+		h.OnClone = func(host.Remote, string) error { return err }
+		refuses(t, apply(t, h, repoStep(nil)), bootstrap.ExitConfig, err.Error(), says)
+	}
 }
 
 func TestARepoWithoutAFlakeIsRefused(t *testing.T) {
@@ -292,6 +303,14 @@ func TestNobodyReadsWhoLogsIn(t *testing.T) {
 	} {
 		if got := (repo{url: url}).change(repoPlan{verb: "clone"})[0].Target; got != want {
 			t.Errorf("%s is shown as %s", url, got)
+		}
+	}
+}
+
+func TestWhoLogsInAtAServerIsNotShown(t *testing.T) {
+	for _, url := range []string{"https://ann:hush@example.org/x", "https://hush@example.org/x", "ssh://git:hush@example.org/x", "https://ann:hush#@example.org/x"} {
+		if shown := (repo{url: url}).shown(); strings.Contains(shown, "hush") || !strings.HasSuffix(shown, "example.org/x") {
+			t.Error(shown)
 		}
 	}
 }

@@ -233,6 +233,16 @@ func (u *Uninstall) Apply(ctx context.Context, h host.Host) (res home.Restored, 
 	// The record of what is done goes last.
 	sort.SliceStable(names, func(i, j int) bool { return last(names[i]) < last(names[j]) })
 	for _, name := range names {
+		if slices.Contains(u.gone, name) {
+			switch err := u.disposable(ctx, h, name); {
+			case ctx.Err() != nil:
+				return res, err
+			case err != nil: // somebody has worked there meanwhile
+				h.Warn("%s stays: %v", home.Shown(name), err)
+				res.Stays = append(res.Stays, name)
+				continue
+			}
+		}
 		if err := h.Remove(name); err != nil {
 			return res, bootstrap.Hint(fmt.Errorf("removing %s: %w", name, err), "the home is as it was before movein; run the same command again")
 		}
@@ -332,7 +342,8 @@ func (u *Uninstall) stopUnits(ctx context.Context, h host.Host, out string) {
 		return
 	}
 	for _, args := range [][]string{append([]string{"stop"}, units...), {"daemon-reload"}} {
-		if _, err := h.Run(ctx, &host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil {
+		const notLoaded = 5 // systemctl's exit code, once it has stopped the others
+		if res, err := h.Run(ctx, &host.Cmd{Args: append([]string{"systemctl", "--user"}, args...)}); err != nil && res.Code != notLoaded {
 			h.Warn("%v; look with: systemctl --user status", err)
 		}
 	}

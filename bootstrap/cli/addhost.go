@@ -40,6 +40,9 @@ func platform(word string) distro.Platform {
 
 // addHost adds a host to the home repo dir and to its dotfiles.
 func (s *session) addHost(cmd *cobra.Command, dir string, o initOptions) error {
+	if err := (steps.NewHost{Name: o.addHost}).Check(); err != nil { // before anything is asked
+		return usage(cmd, err)
+	}
 	here := o.addHost == s.facts.Short || o.addHost == s.facts.Hostname
 	if !here && platform(o.addHost) != "" && o.platform == "" {
 		o.platform = o.addHost

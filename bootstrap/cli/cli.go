@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"movein/bootstrap"
 	"movein/bootstrap/host"
@@ -193,6 +194,18 @@ func usage(cmd *cobra.Command, err error) error {
 	return bootstrap.Exit(bootstrap.ExitUsage, bootstrap.Hint(err, "see: %s --help", cmd.CommandPath()))
 }
 
+// flagError says what is wrong with a flag, and which one was meant.
+func flagError(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && len(unknown.GetSpecifiedName()) > 1 {
+		names := []string{}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := bootstrap.Meant(unknown.GetSpecifiedName(), names); near != "" {
+			err = fmt.Errorf("%w; the nearest is %q", err, "--"+near)
+		}
+	}
+	return usage(cmd, err)
+}
+
 // Command returns all commands, for who writes about them; none of them is to be run.
 func Command() *cobra.Command { return newRoot(&IO{}) }
 
@@ -224,7 +237,7 @@ configuration for this user and host. The same command, run again, repairs it.
 		Args: cobra.ArbitraryArgs,
 	}
 	root.Flags().BoolVar(&version, "version", false, "print the version")
-	root.SetFlagErrorFunc(usage)
+	root.SetFlagErrorFunc(flagError)
 	root.SetUsageFunc(func(cmd *cobra.Command) error {
 		writeUsage(cmd.OutOrStderr(), cmd, max(80, cmp.Or(io.Width, 100)))
 		return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -125,6 +126,14 @@ var notSettings = []string{
 	"name", "email", "add-host", "platform", "system", "merge", "lock",
 }
 
+// choices are what the settings of few words may be.
+var choices = map[string][]string{
+	"on-diverged": {"keep", "stop"},
+	"on-modified": {"backup", "keep", "stop"},
+	"nix-source":  {"official", "distro", "auto"},
+	"log-level":   {"error", "warn", "info", "debug", "trace"},
+}
+
 // rootsOwn are settings by which a user's file could make root run or write what
 // the user likes: another's home, a file to append to, the digest of what root installs,
 // a program to run and a file to read.
@@ -179,7 +188,7 @@ func (s *session) load(cmd *cobra.Command, args []string, needRepo bool) (err er
 	}
 	slices.Sort(s.config.Given)
 	if s.config.HomeRepo != "" {
-		if err := errors.Join(s.locate(), s.checkRepos()); err != nil {
+		if err := errors.Join(s.locate(), s.checkRepos(files)); err != nil {
 			return err
 		}
 		dir, _ := s.config.HomeDir()
@@ -229,14 +238,18 @@ func (s *session) check(cmd *cobra.Command) error {
 		}
 		return usage(cmd, err)
 	}
-	for _, e := range []struct{ name, value, allowed string }{
-		{"on-diverged", s.config.OnDiverged, "keep stop"},
-		{"on-modified", s.config.OnModified, "backup keep stop"},
-		{"nix-source", s.config.NixSource, "official distro auto"},
-	} {
-		if !slices.Contains(strings.Fields(e.allowed), e.value) {
-			return wrong(e.name, "%s is %q, and may be one of: %s", e.name, e.value, e.allowed)
+	for _, e := range [][2]string{{"on-diverged", s.config.OnDiverged}, {"on-modified", s.config.OnModified}, {"nix-source", s.config.NixSource}} {
+		if allowed := choices[e[0]]; !slices.Contains(allowed, e[1]) {
+			return wrong(e[0], "%s is %q, and may be one of: %s", e[0], e[1], strings.Join(allowed, " "))
 		}
+	}
+	for _, e := range [][2]string{{"nix-url", s.config.NixURL}, {"chezmoi-url", s.config.ChezmoiURL}} {
+		if u, err := url.Parse(e[1]); e[1] != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			return wrong(e[0], "%s is %q, which is no http or https URL", e[0], host.BareURL(e[1]))
+		}
+	}
+	if s.opt.jobs < 0 {
+		return wrong("jobs", "jobs is %d, which is less than none", s.opt.jobs)
 	}
 	if s.secrets.idle < 0 {
 		return wrong("vault-idle", "vault-idle is %s, which is less than nothing", s.secrets.idle)
@@ -408,7 +421,7 @@ func (s *session) locate() error {
 }
 
 // checkRepos refuses what is no address of a repository, before anything is done.
-func (s *session) checkRepos() error {
+func (s *session) checkRepos(v host.View) error {
 	for name, repo := range map[string]string{"home repo": s.config.HomeRepo, "dotfiles repo": s.config.Dotfiles} {
 		scheme, _, isURL := strings.Cut(repo, "://")
 		switch {
@@ -417,12 +430,27 @@ func (s *session) checkRepos() error {
 		case isURL:
 			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, and %q is no way to reach a repository", name, repo, scheme),
 				"give an address that begins with https:// or ssh://")
+		case s.flakeRef(v, repo) != "":
+			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, which only Nix reads as an address", name, repo), "give %s", s.flakeRef(v, repo))
 		case !strings.ContainsAny(repo, ":") && !strings.HasPrefix(repo, "/") && !strings.HasPrefix(repo, ".") && !strings.HasPrefix(repo, "~/"):
 			return bootstrap.Hint(bootstrap.Misconfigured("the %s is %q, which is no address of a repository", name, repo),
 				"give a git URL (https://…), an ssh address (git@HOST:OWNER/REPO.git), a directory (./%s), or: movein apply starter", repo)
 		}
 	}
 	return nil
+}
+
+// flakeRef is the address of what Nix calls github:OWNER/REPO; "" for anything else, and where
+// that may be a host of the user's ssh configuration.
+func (s *session) flakeRef(v host.View, repo string) string {
+	kind, path, _ := strings.Cut(repo, ":")
+	server := map[string]string{"github": "github.com", "gitlab": "gitlab.com", "sourcehut": "git.sr.ht"}[kind]
+	if _, err := v.Lstat(filepath.Join(s.config.Home, ".ssh/config")); server == "" || err == nil {
+		return ""
+	}
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.SplitN(path, "/", 3) // the third is a branch or commit
+	return "https://" + server + "/" + strings.Join(parts[:min(len(parts), 2)], "/")
 }
 
 func (s *session) account() host.Account {

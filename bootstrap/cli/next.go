@@ -32,7 +32,7 @@ func (s *session) whatNow(sum bootstrap.Summary, out bootstrap.Outcome) {
 func (s *session) toDoIt(out bootstrap.Outcome) string {
 	do := "Do it: movein apply"
 	if repo := s.flags.Arg(0); repo != "" {
-		do += " " + repo
+		do += " " + shell(repo)
 	}
 	s.flags.Visit(func(f *pflag.Flag) {
 		given := s.from[f.Name] == "" // not by the environment or a file, which apply reads too

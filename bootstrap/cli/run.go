@@ -82,7 +82,8 @@ func newPlan(io *IO) *cobra.Command {
 	return cmd
 }
 
-// completions completes names of steps, of configurations and of their hosts.
+// completions completes names of steps, of configurations and of their hosts, and what
+// a setting may be.
 func (s *session) completions(cmd *cobra.Command) {
 	configurations := func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		s.bundle.from = "" // it may be far away
@@ -106,7 +107,14 @@ func (s *session) completions(cmd *cobra.Command) {
 		}
 		return g.Names(), cobra.ShellCompDirectiveNoFileComp
 	}
-	for flag, values := range map[string]cobra.CompletionFunc{"only": names, "skip": names, "configuration": configurations, "host": hosts} {
+	all := map[string]cobra.CompletionFunc{"only": names, "skip": names, "configuration": configurations, "host": hosts}
+	for name, words := range choices {
+		all[name] = cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	}
+	if cmd.Flags().Lookup("as") != nil {
+		all["as"] = cobra.FixedCompletions(steps.Kinds, cobra.ShellCompDirectiveNoFileComp)
+	}
+	for flag, values := range all {
 		if err := cmd.RegisterFlagCompletionFunc(flag, values); err != nil {
 			panic(err) // the flag is not there: a mistake in this file
 		}

@@ -70,6 +70,7 @@ func sample(f *pflag.Flag) (value, text string) {
 	}
 	value = map[string]string{
 		"user": "ann", "on-diverged": "stop", "on-modified": "stop", "nix-source": "distro", "log-level": "warn",
+		"nix-url": "https://example.org", "chezmoi-url": "https://example.org",
 		"nix-sha256": strings.Repeat("0123456789abcdef", 4), "chezmoi-sha256": strings.Repeat("0123456789abcdef", 4),
 		"vault-sha256": strings.Repeat("0123456789abcdef", 4),
 	}[f.Name]

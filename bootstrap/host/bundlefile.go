@@ -27,7 +27,7 @@ func OpenBundle(ctx context.Context, file string, t bundle.Trust) (*bundle.File,
 	defer f.Close()
 	b, err := bundle.Read(ctxReader{ctx, f}, t)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", redactedURL(file), err)
+		return nil, fmt.Errorf("reading %s: %w", BareURL(file), err)
 	}
 	b.Name = file
 	return b, nil
@@ -43,7 +43,7 @@ func FetchBundle(ctx context.Context, url, file string, t bundle.Trust) (b *bund
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", redactedURL(url), err)
+		return nil, fmt.Errorf("reading %s: %w", BareURL(url), err)
 	}
 	b.Name = file
 	return b, nil

@@ -46,7 +46,7 @@ type Fetch struct {
 func (f *Fetch) Get(ctx context.Context, url, sha256hex, file string) error {
 	want, err := hex.DecodeString(sha256hex)
 	if err != nil || len(want) != sha256.Size {
-		return fmt.Errorf("reading digest of %s: %q is not a SHA-256 in hex", url, sha256hex)
+		return fmt.Errorf("reading digest of %s: %q is not a SHA-256 in hex", BareURL(url), sha256hex)
 	}
 	if fi, err := os.Stat(filepath.Dir(file)); err != nil {
 		return fmt.Errorf("downloading %s: %w", url, err)
@@ -139,7 +139,7 @@ func (f *Fetch) wrong(url string, want []byte, a outcome) error {
 	if a.got == nil { // never a whole body to take a digest of
 		return unreachable(url, a.err)
 	}
-	return &DigestError{Name: redactedURL(url), Want: hex.EncodeToString(want), Got: hex.EncodeToString(a.got)}
+	return &DigestError{Name: BareURL(url), Want: hex.EncodeToString(want), Got: hex.EncodeToString(a.got)}
 }
 
 // client returns a client of the caller's own and what to call when it is done.

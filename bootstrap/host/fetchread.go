@@ -24,7 +24,7 @@ func (f *Fetch) Read(ctx context.Context, url string, most int64) ([]byte, error
 	client.Transport = &watchdog{next: client.Transport, stall: orElse(f.Stall, fetchStall), progress: f.Progress}
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		if r.URL.Scheme != "https" {
-			return fmt.Errorf("it leads to %s: %w", r.URL.Redacted(), errNotHTTPS)
+			return fmt.Errorf("it leads to %s: %w", BareURL(r.URL.String()), errNotHTTPS)
 		}
 		if len(via) == 10 {
 			return errors.New("it leads on and on")
@@ -35,7 +35,7 @@ func (f *Fetch) Read(ctx context.Context, url string, most int64) ([]byte, error
 	for n := 1; ; n++ {
 		data, again, err := readOnce(ctx, client, url, most)
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("downloading %s: %w", redactedURL(url), context.Cause(ctx))
+			return nil, fmt.Errorf("downloading %s: %w", BareURL(url), context.Cause(ctx))
 		}
 		if err == nil {
 			return data, nil
@@ -44,7 +44,7 @@ func (f *Fetch) Read(ctx context.Context, url string, most int64) ([]byte, error
 			return nil, unreachable(url, err)
 		}
 		if err := pause(ctx, f.backoff(n)); err != nil {
-			return nil, fmt.Errorf("downloading %s: %w", redactedURL(url), err)
+			return nil, fmt.Errorf("downloading %s: %w", BareURL(url), err)
 		}
 	}
 }

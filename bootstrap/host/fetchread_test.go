@@ -60,3 +60,15 @@ func TestRead(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoLogsInIsNotInErrors(t *testing.T) {
+	for _, who := range []string{"ann:hush", "hush"} { // a token may be the name
+		url := "https://" + who + "@127.0.0.1:1/a"
+		f := Fetch{Backoff: func(int) time.Duration { return 0 }}
+		_, read := f.Read(t.Context(), url, 1)
+		get := f.Get(t.Context(), url, strings.Repeat("0", 64), t.TempDir()+"/a")
+		if read == nil || get == nil || strings.Contains(read.Error()+get.Error(), "hush") {
+			t.Errorf("%v; %v", read, get)
+		}
+	}
+}

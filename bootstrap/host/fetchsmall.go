@@ -23,7 +23,7 @@ func (f *Fetch) Small(ctx context.Context, url string, limit int64) ([]byte, err
 	client.Timeout = smallPatience
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if len(via) > 10 || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-			return fmt.Errorf("it leads on to %s", redactedURL(req.URL.String()))
+			return fmt.Errorf("it leads on to %s", BareURL(req.URL.String()))
 		}
 		return nil
 	}
@@ -33,12 +33,12 @@ func (f *Fetch) Small(ctx context.Context, url string, limit int64) ([]byte, err
 		case err == nil:
 			return data, nil
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("downloading %s: %w", redactedURL(url), context.Cause(ctx))
+			return nil, fmt.Errorf("downloading %s: %w", BareURL(url), context.Cause(ctx))
 		case n >= f.tries(judge(err)):
 			return nil, unreachable(url, err)
 		}
 		if err := pause(ctx, max(f.backoff(n), wait)); err != nil {
-			return nil, fmt.Errorf("downloading %s: %w", redactedURL(url), err)
+			return nil, fmt.Errorf("downloading %s: %w", BareURL(url), err)
 		}
 	}
 }

@@ -53,14 +53,14 @@ func (s *stream) Read(p []byte) (int, error) {
 		case err == nil, errors.Is(err, io.EOF):
 			return 0, err
 		case s.ctx.Err() != nil:
-			return 0, fmt.Errorf("downloading %s: %w", redactedURL(s.url), context.Cause(s.ctx))
+			return 0, fmt.Errorf("downloading %s: %w", BareURL(s.url), context.Cause(s.ctx))
 		}
 		s.hangUp()
 		if s.tries++; s.tries >= s.fetch.tries(judge(err)) {
 			return 0, unreachable(s.url, err)
 		}
 		if err := pause(s.ctx, s.fetch.backoff(s.tries)); err != nil {
-			return 0, fmt.Errorf("downloading %s: %w", redactedURL(s.url), err)
+			return 0, fmt.Errorf("downloading %s: %w", BareURL(s.url), err)
 		}
 	}
 }

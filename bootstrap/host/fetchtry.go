@@ -180,14 +180,7 @@ func unreachable(url string, err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &UnreachableError{URL: redactedURL(url), Err: err}
-}
-
-func redactedURL(url string) string {
-	if u, err := neturl.Parse(url); err == nil {
-		return u.Redacted()
-	}
-	return url
+	return &UnreachableError{URL: BareURL(url), Err: err}
 }
 
 // watchdog is a transport that gives up a request which brings no byte, of the

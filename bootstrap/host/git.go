@@ -21,7 +21,7 @@ const tipTimeout = 5 * time.Second
 
 // RemoteTip asks which commit a remote's branch points at, in 5 s at most.
 //
-// Errors: *UnreachableError; ErrNoRemote and ErrLogin, wrapped; an ErrNoBranch
+// Errors: *UnreachableError; ErrNoRemote, ErrNoCommits and ErrLogin, wrapped; an ErrNoBranch
 // that lists up to ten branches if the branch does not exist.
 func RemoteTip(ctx context.Context, r Remote) (Tip, error) {
 	ctx, cancel := context.WithTimeout(ctx, tipTimeout)
@@ -48,7 +48,7 @@ func RemoteTip(ctx context.Context, r Remote) (Tip, error) {
 //
 // Submodules are fetched if the program git is there. note tells what was left
 // undone and is worth a warning, "" usually. progress gets the server's lines
-// and may be nil. Errors are those of RemoteTip and of package os.
+// and may be nil. Errors are those of RemoteTip and of package os, and ErrLacks, wrapped.
 func CloneRepo(ctx context.Context, r Remote, dir string, progress func(line string)) (note string, err error) {
 	dir, perm, err := emptyTarget(dir)
 	if err != nil {
@@ -61,6 +61,9 @@ func CloneRepo(ctx context.Context, r Remote, dir string, progress func(line str
 	defer os.RemoveAll(staging) // gone already if all went well
 	if err := cloneAnyhow(ctx, r, staging, progress); err != nil {
 		return "", fmt.Errorf("cloning %s: %w", BareURL(r.URL), err)
+	}
+	if r.Needs != "" && !exists(filepath.Join(staging, r.Needs)) {
+		return "", fmt.Errorf("cloning %s: %w %s", BareURL(r.URL), ErrLacks, r.Needs)
 	}
 	err = syncFileSystem(staging)
 	if err == nil {
@@ -156,7 +159,7 @@ func worthAnother(ctx context.Context, err error) bool {
 	var branch *branchError
 	var disk *fs.PathError
 	return err != nil && ctx.Err() == nil && !errors.As(err, &down) && !errors.As(err, &branch) &&
-		!errors.As(err, &disk) && !errors.Is(err, ErrNoRemote) && !errors.Is(err, ErrLogin) && !errors.Is(err, ErrHostKey)
+		!errors.As(err, &disk) && !errors.Is(err, ErrNoRemote) && !errors.Is(err, ErrNoCommits) && !errors.Is(err, ErrLogin) && !errors.Is(err, ErrHostKey)
 }
 
 func removeBelow(dir string) error {

@@ -225,6 +225,7 @@ func TestBareURL(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://u:p@h/x": "https://h/x", "https://token@h/x": "https://h/x", "ssh://git:p@h/x": "ssh://git@h/x",
 		"git@h:x": "git@h:x", "/p@q": "/p@q", "https://h/x": "https://h/x",
+		"https://u:p#@h/x": "https://h/x", "https://u:%p@h/x": "https://h/x", "https://h:x/y": "https://h:x/y", // are no URLs
 	} {
 		if got := BareURL(in); got != want {
 			t.Errorf("BareURL(%q) = %q, want %q", in, got, want)
@@ -273,10 +274,28 @@ func TestRemoteTip(t *testing.T) {
 	empty := filepath.Join(filepath.Dir(u.dir), "empty")
 	run(t, filepath.Dir(u.dir), "init", "-q", "empty")
 	for _, url := range []string{empty, strings.Replace(u.url, "/up/", "/empty/", 1)} {
-		if _, err = RemoteTip(t.Context(), Remote{URL: url}); err == nil || !strings.Contains(err.Error(), "empty") {
+		if _, err = RemoteTip(t.Context(), Remote{URL: url}); !errors.Is(err, ErrNoCommits) {
 			t.Errorf("empty repository: %v", err)
 		}
+		dir := filepath.Join(t.TempDir(), "home")
+		if _, err = CloneRepo(t.Context(), Remote{URL: url}, dir, nil); !errors.Is(err, ErrNoCommits) || exists(dir) {
+			t.Errorf("empty repository: %v, and there is %s: %v", err, dir, exists(dir))
+		}
 	}
+}
+
+func TestWhatLacksTheFileThatItIsForIsNotCloned(t *testing.T) {
+	u := newUpstream(t)
+	u.commit(t, someFiles)
+	parent := t.TempDir()
+	if _, err := CloneRepo(t.Context(), Remote{URL: u.url, Needs: "no.nix"}, filepath.Join(parent, "home"), nil); !errors.Is(err, ErrLacks) || !strings.Contains(err.Error(), u.url+": there is no no.nix") {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	_, err := CloneRepo(t.Context(), Remote{URL: u.url, Needs: "flake.nix"}, filepath.Join(parent, "home"), nil)
+	must(t, err)
 }
 
 func TestCloneRepo(t *testing.T) {
@@ -308,6 +327,9 @@ func TestCloneRepo(t *testing.T) {
 			}
 			if b, _ := os.ReadFile(filepath.Join(dir, ".git/config")); strings.Contains(string(b), "secret") {
 				t.Errorf("stored a password: %s", b)
+			}
+			if _, err := os.Stat(filepath.Join(dir, CloneMark)); err != nil {
+				t.Errorf("nobody can tell that movein made it: %v", err)
 			}
 			n := run(t, dir, "rev-list", "--count", "HEAD")
 			if http := strings.HasPrefix(url, "http"); http != (n == "1") || http != (lines > 0) {

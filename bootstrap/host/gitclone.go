@@ -13,6 +13,9 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
+// CloneMark is a file in each clone that movein made, and in no other.
+const CloneMark = ".git/movein"
+
 // cloneInto clones into an empty directory; depth 0 is everything.
 func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progress func(string)) error {
 	w, err := dialGit(ctx, remote, true)
@@ -55,6 +58,9 @@ func cloneInto(ctx context.Context, remote Remote, dir string, depth int, progre
 		}
 		if err == nil {
 			err = r.setRef(plumbing.NewBranchReferenceName(branch), tip)
+		}
+		if err == nil {
+			err = writeGitFile(r.gitDir, filepath.Base(CloneMark), "movein made this clone: movein uninstall --home --purge may remove it.\n")
 		}
 		return err
 	})

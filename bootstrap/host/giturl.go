@@ -68,6 +68,9 @@ func remotePath(p string) string {
 // and the user too except for ssh, where it is part of the address.
 func BareURL(s string) string {
 	u, err := neturl.Parse(s)
+	if scheme, rest, ok := strings.Cut(s, "://"); err != nil && ok { // a password may be what is wrong with it
+		return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+	}
 	if err != nil || u.User == nil || !strings.Contains(s, "://") {
 		return s
 	}

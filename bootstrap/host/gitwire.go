@@ -26,6 +26,9 @@ import (
 // ErrNoRemote says that there is no repository at a URL, or none that is shown to us.
 var ErrNoRemote = errors.New("no such repository")
 
+// ErrLacks says that a repository has not the file that it is needed for.
+var ErrLacks = errors.New("there is no")
+
 // ErrNoBranch says that a repository has no branch of that name, or none at all.
 var ErrNoBranch = errors.New("no such branch")
 
@@ -272,6 +275,8 @@ func remoteError(url string, err error) error {
 		return fmt.Errorf("reading %s: %w", url, err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return fmt.Errorf("reading %s: %w", url, ErrNoRemote)
+	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+		return fmt.Errorf("reading %s: %w", url, ErrNoCommits)
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed),
 		strings.Contains(err.Error(), "unable to authenticate"):
 		return fmt.Errorf("reading %s: %w", url, ErrLogin)

@@ -203,7 +203,7 @@ type Fetcher interface {
 
 // Cloner changes git repositories.
 type Cloner interface {
-	// Clone makes dir a clone of the remote: into a staging directory beside it, then renamed. dir must not exist or be empty.
+	// Clone makes dir a clone of the remote, with CloneMark in it: into a staging directory beside it, then renamed. dir must not exist or be empty.
 	Clone(ctx context.Context, r Remote, dir string) error
 	// FastForward moves the current branch of a clean work tree to commit, fetching
 	// it first. Nothing is changed when that is not a fast-forward (ErrDiverged) or
@@ -233,7 +233,7 @@ type Unpacker interface {
 	// directory's name is cut off. The archive's SHA-256 must be the given one, or dir is
 	// removed again and the error is a *DigestError. Entry names that leave dir, and
 	// entries that are no file, directory or symlink, are an error; symlinks are
-	// never followed; write bits are stripped from files.
+	// never followed; write bits are stripped from files. Nothing is synced.
 	Unpack(ctx context.Context, archive, sha256, dir string) error
 	// Extract writes the one regular file of that name in a .tar.gz to file, whole
 	// or not at all, with mode 0755, and nothing else of the archive. The archive's
@@ -271,6 +271,7 @@ type Remote struct {
 	URL    string `json:"url"`
 	Branch string `json:"branch,omitempty"` // "": what the remote's HEAD names
 	Bundle string `json:"-"`                // a git bundle that is asked in the remote's place; "": none
+	Needs  string `json:"-"`                // a file at the top without which there is nothing to clone; "": none
 
 	Logins *Logins `json:"-"` // set by Real
 }

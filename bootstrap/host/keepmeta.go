@@ -141,8 +141,15 @@ func (o *thing) dress(k Kept) (lacks []string, err error) {
 	if err := o.stat(); err != nil {
 		return nil, err
 	}
-	if k.Kind != KindLink && o.st.Mode&0o7777 != bitsOf(k.Mode) {
-		if err := ignore(o.chmod(bitsOf(k.Mode)), fs.ErrPermission); err != nil {
+	bits := bitsOf(k.Mode)
+	if k.Kind == KindFile && int(o.st.Uid) != k.UID {
+		bits &^= unix.S_ISUID // it would act for who has it now
+	}
+	if k.Kind == KindFile && int(o.st.Gid) != k.GID {
+		bits &^= unix.S_ISGID
+	}
+	if k.Kind != KindLink && o.st.Mode&0o7777 != bits {
+		if err := ignore(o.chmod(bits), fs.ErrPermission); err != nil {
 			return nil, err
 		}
 	}

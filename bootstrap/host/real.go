@@ -318,11 +318,7 @@ func (r *Real) Stamp(ctx context.Context, path string) (string, error) {
 
 // Unpack implements Unpacker.
 func (r *Real) Unpack(ctx context.Context, archive, sha256, dir string) error {
-	err := Unpack(ctx, r.path(archive), sha256, r.path(dir), func(done, total int64) { r.Progress(done, total, "bytes") })
-	if err != nil {
-		return err
-	}
-	return SyncFS(r.path(dir))
+	return Unpack(ctx, r.path(archive), sha256, r.path(dir), func(done, total int64) { r.Progress(done, total, "bytes") })
 }
 
 // Extract implements Unpacker.

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/mikelolasagasti/xz"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,8 +80,8 @@ func SyncFS(path string) error {
 	return nil
 }
 
-// unpackFile does Unpack's work in dir, which exists. Three goroutines are busy:
-// one reads and hashes, one decodes, and this one writes.
+// unpackFile does Unpack's work in dir, which exists. Several goroutines are busy:
+// one reads and hashes, others decode, and this one writes.
 func unpackFile(ctx context.Context, f *os.File, sha256hex, dir string, progress func(done, total int64)) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -91,7 +90,7 @@ func unpackFile(ctx context.Context, f *os.File, sha256hex, dir string, progress
 	src := &archiveReader{ctx: ctx, f: f, sum: sha256.New(), total: info.Size(), progress: progress}
 	raw := newReadAhead(src, 4)
 	defer raw.Close()
-	t, unpackErr := unxz(raw, dir)
+	t, unpackErr := unxzTar(raw, dir)
 	if _, err := io.Copy(io.Discard, raw); err != nil {
 		return err
 	}
@@ -104,12 +103,13 @@ func unpackFile(ctx context.Context, f *os.File, sha256hex, dir string, progress
 	return t.seal()
 }
 
-// unxz unpacks the .tar.xz that raw reads into dir. When it returns, nothing reads from raw any more.
-func unxz(raw io.Reader, dir string) (*tree, error) {
-	decoder, err := xz.NewReader(raw, xz.DefaultDictMax)
+// unxzTar unpacks the .tar.xz that raw reads into dir. When it returns, nothing reads from raw any more.
+func unxzTar(raw io.Reader, dir string) (*tree, error) {
+	decoder, err := newUnxz(raw)
 	if err != nil {
 		return nil, err
 	}
+	defer decoder.Close()
 	decoded := newReadAhead(decoder, 8)
 	defer decoded.Close()
 	t, err := untar(decoded, dir)

@@ -254,7 +254,14 @@ func TestUnpackRefuses(t *testing.T) {
 // an error of the format if the digest is of the damaged one.
 func TestUnpackDamaged(t *testing.T) {
 	// Two blocks, so that damage can come after files that were already written.
-	good := compress(t, makeTar(t, goodEntries()...), "--block-size=8KiB")
+	for _, threads := range []string{"--threads=1", "--threads=2"} {
+		t.Run(threads, func(t *testing.T) {
+			unpackDamaged(t, compress(t, makeTar(t, goodEntries()...), "--block-size=8KiB", threads))
+		})
+	}
+}
+
+func unpackDamaged(t *testing.T, good []byte) {
 	_, goodDigest := archiveFile(t, good)
 	flipped := slices.Clone(good)
 	flipped[len(good)/2] ^= 0x10
@@ -274,6 +281,7 @@ func TestUnpackDamaged(t *testing.T) {
 		{name: "no xz", data: []byte(strings.Repeat("<html>", 200000))},
 		{name: "another archive", data: compress(t, makeTar(t, goodEntries()[:3]...)), valid: true},
 		{name: "padded", data: append(slices.Clone(good), 0, 0, 0, 0), valid: true},
+		{name: "and a stream of nothing", data: append(slices.Clone(good), compress(t, nil)...), valid: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			archive, digest := archiveFile(t, c.data)
@@ -407,7 +415,7 @@ func FuzzUntar(f *testing.F) {
 // Whichever bit is wrong, the decoder survives and the digest tells.
 func TestUnpackFlips(t *testing.T) {
 	dir := freshDir(t)
-	for _, args := range [][]string{nil, {"--x86", "--lzma2=preset=0"}} {
+	for _, args := range [][]string{nil, {"--x86", "--lzma2=preset=0"}, {"--threads=2", "--block-size=2KiB"}} {
 		good := compress(t, makeTar(t, goodEntries()[:5]...), args...)
 		_, goodDigest := archiveFile(t, good)
 		for i := range good {

@@ -65,7 +65,7 @@ func Read(view host.Files, dir string) (*Tree, error) {
 	}
 	if err != nil {
 		err = bootstrap.Exit(bootstrap.ExitConfig, fmt.Errorf("reading the NixOS repo %s: %w", dir, err))
-		return nil, bootstrap.Hint(err, "name the directory with your flake.nix or configuration.nix: movein audit /etc/nixos")
+		return nil, bootstrap.Hint(err, "name the directory with your flake.nix or configuration.nix: movein audit NIXOS_REPO")
 	}
 	slices.Sort(t.names)
 	return t, nil

@@ -39,6 +39,7 @@ type Backup struct {
 	m      Manifest
 	dir    string // where it is made
 	have   map[string]Entry
+	trees  []string // that were saved with all that is below them
 	failed bool
 }
 
@@ -97,7 +98,7 @@ func (k *Backup) SaveTree(ctx context.Context, paths ...string) error {
 		}
 		top, err := k.h.Look(ctx, k.b.place(path), false)
 		if err == nil {
-			want = append(want, path)
+			want, k.trees = append(want, path), append(k.trees, path)
 			err = k.walk(ctx, path, top, &want)
 		}
 		if err != nil {

@@ -34,6 +34,7 @@ type Job struct {
 	Suppressed []Claim           // not wanted; home-manager's, its generation has all the same
 	Dropped    []string          // paths that generations before had, and Wanted has not
 
+	Again    func(ctx context.Context) ([]Item, error)  // Items as they are now, before anything is changed; may be nil
 	Save     func(ctx context.Context, b *Backup) error // puts more into the backup; may be nil
 	Sealed   func(dir string)                           // told where the backup is, before anything is changed; may be nil
 	Chezmoi  func(ctx context.Context) error            // may be nil
@@ -55,9 +56,6 @@ func (c *Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	if err != nil {
 		return bootstrap.Hint(fmt.Errorf("backing up what would be replaced: %w", err), "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
 	}
-	if job.Sealed != nil {
-		job.Sealed(filepath.Join(c.Backups.Dir, b.Run()))
-	}
 	if !resumed {
 		rec = record{Generation: job.Generation, Links: job.Links}
 	}
@@ -73,6 +71,15 @@ func (c *Changer) Do(ctx context.Context, h host.Host, job Job) error {
 	}
 	if err := c.write(h, rec); err != nil {
 		return bootstrap.Hint(err, "%s", cmpHint(err, "nothing was changed; mend that and run the same command again"))
+	}
+	if err := b.still(ctx, job); err != nil {
+		if !resumed {
+			err = errors.Join(err, c.done(h))
+		}
+		return err
+	}
+	if job.Sealed != nil {
+		job.Sealed(filepath.Join(c.Backups.Dir, b.Run()))
 	}
 	if err = b.separate(ctx, job.Items); err == nil {
 		err = c.parts(ctx, h, &rec, job)
@@ -114,7 +121,7 @@ func cmpHint(err error, other string) string {
 	return other
 }
 
-// backUp copies all that the job changes, and sees that nobody changed it meanwhile.
+// backUp copies all that the job changes.
 func (c *Changer) backUp(ctx context.Context, h host.Host, job Job) (*Backup, error) {
 	b, err := c.Backups.Begin(h, About{Version: c.Version, Reason: job.Reason, Generation: job.Generation})
 	if err != nil {
@@ -155,7 +162,7 @@ func (c *Changer) backUp(ctx context.Context, h host.Host, job Job) (*Backup, er
 	if err := b.Seal(); err != nil {
 		return nil, err
 	}
-	return b, b.unchanged(ctx, trees)
+	return b, nil
 }
 
 // parts does one thing after the other.

@@ -425,6 +425,32 @@ func TestWhatCannotBeGivenBackIsTold(t *testing.T) {
 	}
 }
 
+// Else who may run what was root's could act for the one who got it back.
+func TestAFileThatIsNotItsOwnersAgainDoesNotActForAnother(t *testing.T) {
+	if os.Geteuid() == 0 {
+		unprivileged(t)
+		return
+	}
+	b, h := plain(t, map[string]string{"a": "text"})
+	at, ctx := host.Place{Base: b.Home, Name: "a"}, context.Background()
+	check(t, os.Chmod(at.String(), 0o755|fs.ModeSetuid|fs.ModeSetgid))
+	k, err := h.Keep(ctx, at, t.TempDir())
+	check(t, err)
+	for _, was := range []struct {
+		uid, gid int
+		mode     fs.FileMode
+	}{{k.UID, k.GID, fs.ModeSetuid | fs.ModeSetgid}, {0, k.GID, fs.ModeSetgid}, {k.UID, 0, fs.ModeSetuid}, {0, 0, 0}} {
+		k.UID, k.GID = was.uid, was.gid
+		lacks, err := h.PutBack(ctx, k, "", at, "")
+		check(t, err)
+		info, err := os.Lstat(at.String())
+		check(t, err)
+		if got := info.Mode() &^ 0o777; got != was.mode || (len(lacks) > 0) != (was.mode != k.Mode&^0o777) {
+			t.Errorf("%d:%d: %v, lacks %q", was.uid, was.gid, got, lacks)
+		}
+	}
+}
+
 func TestFileThatWasAloneIsAFileOfItsOwnAgain(t *testing.T) {
 	b, h := plain(t, map[string]string{"a": "one"})
 	r := save(t, b, h, "a")

@@ -107,9 +107,13 @@ func (b Backups) Removed(v host.View) (all []Removed, err error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("reading backups: %w", err)
 	}
+	there, err := b.names(v) // who was to remove them was cut short
+	if err != nil {
+		return nil, err
+	}
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
-		if run, what, _ := strings.Cut(lines.Text(), " "); run != "" {
+		if run, what, _ := strings.Cut(lines.Text(), " "); run != "" && !slices.Contains(there, run) {
 			all = append(all, Removed{run, what == "original"})
 		}
 	}

@@ -275,6 +275,24 @@ func TestRunsThatWerePrunedAreKnown(t *testing.T) {
 	}
 }
 
+func TestARunThatCouldNotBePrunedIsNotTakenForOne(t *testing.T) {
+	w, c := newWorld(t, 5)
+	w.step(t, c, "g0", "g1")
+	stuck := meanwhile{Host: &host.Real{}, name: filepath.Join(c.Backups.Dir, removedName), change: func() error { return errors.New("killed") }}
+	if err := c.Prune(&stuck, c.steps(t)); err == nil {
+		t.Fatal("it was not killed")
+	}
+	if removed, err := c.Backups.Removed(&host.Real{}); err != nil || len(removed) > 0 {
+		t.Errorf("%v, %v", removed, err)
+	}
+	if err := c.Prune(&host.Real{}, c.steps(t)); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := c.Backups.Removed(&host.Real{}); err != nil || len(removed) != 1 || !removed[0].Original {
+		t.Errorf("%v, %v", removed, err)
+	}
+}
+
 func TestARollbackLeavesWhatTheUserPutInAPlaceOfALinkSince(t *testing.T) {
 	w, c := newWorld(t, 1)
 	if err := os.RemoveAll(w.dir); err != nil {
@@ -460,5 +478,62 @@ func TestAKilledRollbackLosesNoHeldFile(t *testing.T) {
 		if now := look(t, w.dir); len(now) != 1 || now["a"] != `-rw------- "mine"` {
 			t.Errorf("killed at %d: %s", n, describe(now))
 		}
+	}
+}
+
+// A directory that was made on the way and in which the user has something since stays, however often it is gone back.
+func TestADirectoryOnTheWayWithSomethingOfTheUsersStaysTheSecondTimeToo(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.Mkdir(w.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	none := w.moment(t, "")
+	d := wish{gen: map[string]string{"dir/a": "x", "dir/made/b": "x"}}
+	var first Run
+	for round := range 3 {
+		if err := c.Do(t.Context(), &host.Real{}, Job{Wanted: "g1", Items: w.preview(t, d), Activate: func(context.Context) error { return w.activate(d) }}); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			write(filepath.Join(w.dir, "dir/mine"), "mine", 0o600)
+			first = c.steps(t)[0]
+		}
+		if err := w.back(c, &host.Real{}, first, none, "g1", nil); err != nil {
+			t.Fatal(err)
+		}
+		if now := look(t, w.dir); len(now) != 2 || now["dir/mine"] != `-rw------- "mine"` {
+			t.Errorf("the %d. time: %s", round+1, describe(now))
+		}
+	}
+}
+
+// Taking back a restore leaves what the user has put into a directory since that was given back.
+func TestARestoreThatIsTakenBackLeavesWhatIsNewInItsDirectories(t *testing.T) {
+	w, c := newWorld(t, 1)
+	if err := errors.Join(os.RemoveAll(w.dir), os.MkdirAll(filepath.Join(w.dir, "dir"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(w.dir, "dir/a"), "a", 0o600)
+	b, err := c.Backups.Begin(&host.Real{}, About{})
+	if err := errors.Join(err, b.SaveTree(t.Context(), "dir"), b.Seal(), os.RemoveAll(filepath.Join(w.dir, "dir"))); err != nil {
+		t.Fatal(err)
+	}
+	restore := func(run string) string {
+		all, _, err := c.Backups.List(&host.Real{})
+		i := slices.IndexFunc(all, func(r Run) bool { return r.Run == run })
+		if err != nil || i < 0 {
+			t.Fatalf("no backup %q: %v", run, err)
+		}
+		done, err := c.Backups.Restore(t.Context(), &host.Real{}, all[i], About{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done.Undo
+	}
+	undo := restore(b.Run())
+	write(filepath.Join(w.dir, "dir/mine"), "mine", 0o600)
+	restore(undo)
+	if now := look(t, w.dir); len(now) != 2 || now["dir/mine"] != `-rw------- "mine"` {
+		t.Error(describe(now))
 	}
 }

@@ -120,7 +120,7 @@ func (c *Changer) keepHeld(ctx context.Context, h host.Host, rec *record, held [
 	if err := b.Seal(); err != nil {
 		return err
 	}
-	if err := b.unchanged(ctx, held); err != nil {
+	if err := b.unchanged(ctx); err != nil {
 		return err
 	}
 	rec.Runs, rec.HeldIn, rec.Held = append(rec.Runs, b.Run()), b.Run(), nil

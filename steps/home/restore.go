@@ -169,7 +169,9 @@ func (b Backups) restore(ctx context.Context, h host.Host, wants map[string]want
 		undo, err = b.Begin(h, a)
 	}
 	if err == nil && undo != nil {
-		err, r.Undo = undo.Seal(), undo.Run()
+		if err, r.Undo = undo.Seal(), undo.Run(); err == nil {
+			err = undo.unchanged(ctx)
+		}
 	}
 	if err == nil && sealed != nil {
 		err = sealed(r.Undo)
@@ -238,7 +240,7 @@ func (b Backups) lock(ctx context.Context, h host.Host, closed []host.Kept) (err
 
 // save keeps what the moves would lose.
 func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Backup, a About) (*Backup, error) {
-	var some, trees, absent []string
+	var some, dirs, trees, absent []string
 	over := "" // as in compare
 	for _, m := range moves {
 		if over != "" && inside(m.Name, over) {
@@ -256,6 +258,10 @@ func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Back
 			if b.isOurs(ctx, h, m.Name, a) {
 				continue
 			}
+			if m.verb == put && m.Kind == host.KindDir { // what is put into it later is not ours to take back
+				dirs = append(dirs, m.Name)
+				continue
+			}
 			if m.verb == put {
 				some = append(some, m.Name)
 				continue
@@ -265,7 +271,7 @@ func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Back
 			some = append(some, m.Name)
 		}
 	}
-	if len(some)+len(trees) == 0 && undo == nil {
+	if len(some)+len(dirs)+len(trees) == 0 && undo == nil {
 		return nil, nil
 	}
 	var err error
@@ -278,6 +284,9 @@ func (b Backups) save(ctx context.Context, h host.Host, moves []move, undo *Back
 		return nil, err
 	}
 	if err := undo.Save(ctx, some...); err != nil {
+		return nil, err
+	}
+	if err := undo.SaveDirs(ctx, dirs...); err != nil {
 		return nil, err
 	}
 	undo.Absent(absent...)

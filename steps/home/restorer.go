@@ -3,10 +3,12 @@ package home
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"syscall"
 
+	"movein/bootstrap"
 	"movein/bootstrap/host"
 )
 
@@ -43,6 +45,9 @@ func (t *restorer) all(ctx context.Context) error {
 }
 
 func (t *restorer) put(ctx context.Context, m move) error {
+	if err := t.still(ctx, m); err != nil {
+		return err
+	}
 	kept := m.Kept
 	if m.Kind == host.KindDir {
 		t.opened[m.Name] = kept
@@ -51,6 +56,26 @@ func (t *restorer) put(ctx context.Context, m move) error {
 	lacks, err := t.h.PutBack(ctx, kept, m.dir, t.b.place(m.Name), m.twin)
 	if err == nil && m.Kind != host.KindDir {
 		t.lack(m.Name, lacks)
+	}
+	return err
+}
+
+// still refuses to replace a file that is not the one any more of which there is a copy:
+// it takes a while to restore large ones.
+func (t *restorer) still(ctx context.Context, m move) error {
+	if m.verb != put || m.now.Kind != host.KindFile {
+		return nil
+	}
+	at := t.b.place(m.Name)
+	now, err := t.h.Look(ctx, at, false)
+	if err != nil || now.Kind == host.KindAbsent || now.Inode == m.now.Inode && now.Size == m.now.Size && now.MTime.Equal(m.now.MTime) {
+		return err
+	}
+	// Another name of it may have got the time of before; and what cannot be read cannot be told.
+	now, err = t.h.Look(ctx, at, true)
+	other := now.Kind != host.KindFile || now.Size != m.now.Size || now.SHA256 != m.now.SHA256 && now.SHA256 != "" && m.now.SHA256 != ""
+	if err == nil && other {
+		err = bootstrap.Exit(bootstrap.ExitRefused, bootstrap.Hint(fmt.Errorf("%s was changed by another program meanwhile", Shown(at.String())), "run the same command again"))
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package home
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,144 @@ func TestWhatChangesWhileItIsBackedUpIsNotReplaced(t *testing.T) {
 		}
 		if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
 			t.Errorf("%s: a change is under way: %v", name, err)
+		}
+	}
+}
+
+// meanwhile is a host on which somebody changes something just after a file was first written.
+type meanwhile struct {
+	host.Host
+	name   string
+	change func() error
+}
+
+func (m *meanwhile) WriteFile(name string, data []byte, perm fs.FileMode) error {
+	err := m.Host.WriteFile(name, data, perm)
+	if name == m.name {
+		m.name = ""
+		err = errors.Join(err, m.change())
+	}
+	return err
+}
+
+func TestWhatChangesUntilAChangeBeginsIsNotReplaced(t *testing.T) {
+	for name, change := range map[string]func(dir string) error{
+		"a file is written":        func(dir string) error { return os.WriteFile(dir+"/f", []byte("newer"), 0o600) },
+		"a file comes into a tree": func(dir string) error { return os.WriteFile(dir+"/d/new", []byte("newer"), 0o600) },
+		"a right file is written":  func(dir string) error { return os.WriteFile(dir+"/right", []byte("newer"), 0o600) },
+	} {
+		dir, c := plantedHome(t, "f mine", "d/x mine", "right text")
+		again := func(context.Context) ([]Item, error) {
+			return itemsFor(t, dir, hm("f"), hm("d"), cz("right", "text")), nil
+		}
+		items, _ := again(t.Context())
+		h := &meanwhile{&host.Real{}, c.Record, func() error { return change(dir) }}
+		err := c.Do(t.Context(), h, Job{
+			Items: items, Again: again,
+			Chezmoi:  func(context.Context) error { return os.WriteFile(dir+"/right", []byte("text"), 0o600) },
+			Activate: nothing,
+		})
+		if bootstrap.ExitCode(err) != bootstrap.ExitRefused {
+			t.Errorf("%s: %v", name, err)
+		}
+		if newer := strings.Contains(describe(look(t, dir)), "newer"); !newer {
+			t.Errorf("%s: it is lost", name)
+		}
+		if _, cut, err := c.CutShort(&host.Real{}); cut || err != nil {
+			t.Errorf("%s: a change is under way: %v", name, err)
+		}
+	}
+}
+
+// putting is a host on which somebody changes something once a file was put back.
+type putting struct {
+	host.Host
+	change func() error
+}
+
+func (p *putting) PutBack(ctx context.Context, k host.Kept, dir string, at host.Place, twin string) ([]string, error) {
+	lacks, err := p.Host.PutBack(ctx, k, dir, at, twin)
+	if p.change != nil && k.Kind == host.KindFile {
+		err, p.change = errors.Join(err, p.change()), nil
+	}
+	return lacks, err
+}
+
+func TestWhatChangesWhileOthersAreRestoredIsNotReplaced(t *testing.T) {
+	dir, c := plantedHome(t, "f old", "g old")
+	b, err := c.Backups.Begin(&host.Real{}, About{})
+	if err == nil {
+		err = errors.Join(b.Save(t.Context(), "f", "g"), b.Seal())
+	}
+	set := func(name, text string) error { return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600) }
+	if err = errors.Join(err, set("f", "newer"), set("g", "newer")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Backups.Open(&host.Real{}, Latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Backups.Restore(t.Context(), &putting{&host.Real{}, func() error { return set("g", "newest") }}, r, About{})
+	if bootstrap.ExitCode(err) != bootstrap.ExitRefused || res.Undo == "" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if data, _ := os.ReadFile(dir + "/g"); string(data) != "newest" {
+		t.Errorf("g is %q", data)
+	}
+	if _, err := c.Backups.Restore(t.Context(), &host.Real{}, r, About{}); err != nil {
+		t.Error(err)
+	}
+	if data, _ := os.ReadFile(dir + "/g"); string(data) != "old" {
+		t.Errorf("g is %q", data)
+	}
+}
+
+func TestADirectoryThatGetsAnotherModeIsChangedWhateverComesIntoIt(t *testing.T) {
+	dir, c := plantedHome(t, "d/x mine")
+	h := &meanwhile{&host.Real{}, c.Record, func() error { return os.WriteFile(dir+"/d/new", nil, 0o600) }}
+	if err := c.Do(t.Context(), h, Job{Items: itemsFor(t, dir, Claim{Path: "d", Owner: Chezmoi, Kind: Dir, Mode: 0o700}), Activate: nothing}); err != nil {
+		t.Error(err)
+	}
+}
+
+// sealing is a host on which somebody changes something just after a backup is sealed.
+type sealing struct {
+	host.Host
+	change func() error
+}
+
+func (s sealing) Rename(from, to string) error {
+	return errors.Join(s.Host.Rename(from, to), s.change())
+}
+
+func TestWhatChangesUntilARestoreBeginsIsNotReplaced(t *testing.T) {
+	for name, change := range map[string]func(dir string) error{
+		"a file is written":        func(dir string) error { return os.WriteFile(dir+"/f", []byte("newest"), 0o600) },
+		"a file comes into a tree": func(dir string) error { return os.WriteFile(dir+"/d/new", []byte("newest"), 0o600) },
+		"nothing":                  func(dir string) error { return os.WriteFile(dir+"/other", []byte("newest"), 0o600) },
+	} {
+		dir, c := plantedHome(t, "f old")
+		b, err := c.Backups.Begin(&host.Real{}, About{})
+		if err == nil {
+			err = errors.Join(b.Save(t.Context(), "f", "d"), b.Seal())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		plant(t, dir, "d/x newer")
+		if err := os.WriteFile(dir+"/f", []byte("newer"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Backups.Open(&host.Real{}, Latest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Backups.Restore(t.Context(), sealing{&host.Real{}, func() error { return change(dir) }}, r, About{})
+		if want := map[bool]int{true: 0, false: bootstrap.ExitRefused}[name == "nothing"]; bootstrap.ExitCode(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.Contains(describe(look(t, dir)), "newest") {
+			t.Errorf("%s: it is lost", name)
 		}
 	}
 }

@@ -11,10 +11,28 @@ import (
 	"movein/bootstrap/host"
 )
 
+// still is unchanged, and looks whether what was as it is wanted, and so was not saved,
+// still is: whoever makes it so overwrites it.
+func (k *Backup) still(ctx context.Context, job Job) error {
+	if err := k.unchanged(ctx); err != nil || job.Again == nil {
+		return err
+	}
+	items, err := job.Again(ctx)
+	known := map[string]bool{}
+	for _, i := range job.Items {
+		known[i.Path] = true
+	}
+	for _, i := range items {
+		if !known[i.Path] {
+			return k.meanwhile(i.Path)
+		}
+	}
+	return err
+}
+
 // unchanged looks again, just before what was saved is changed: an error says what
-// somebody else has changed since it was copied. Trees are paths that were saved
-// with all that is below them.
-func (k *Backup) unchanged(ctx context.Context, trees []string) error {
+// somebody else has changed since it was copied.
+func (k *Backup) unchanged(ctx context.Context) error {
 	for path, e := range k.have {
 		if e.Parent {
 			continue
@@ -25,11 +43,14 @@ func (k *Backup) unchanged(ctx context.Context, trees []string) error {
 		} else if err != nil {
 			return refusal(k.b.place(path).String(), err)
 		}
+		if now.Kind == host.KindDir { // a restore has opened it, and what is in it is looked at below
+			now.Mode, e.Mode, now.MTime = now.Mode|0o700, e.Mode|0o700, e.MTime
+		}
 		same := now.Kind == e.Kind && now.Inode == e.Inode && now.Size == e.Size && now.Mode == e.Mode && now.MTime.Equal(e.MTime)
 		if !same {
 			return k.meanwhile(path)
 		}
-		if e.Kind != host.KindDir || !slices.ContainsFunc(trees, func(top string) bool { return inside(path, top) }) {
+		if e.Kind != host.KindDir || !slices.ContainsFunc(k.trees, func(top string) bool { return inside(path, top) }) {
 			continue
 		}
 		entries, err := k.h.ReadDir(k.b.place(path).String())
@@ -37,8 +58,9 @@ func (k *Backup) unchanged(ctx context.Context, trees []string) error {
 			return refusal(k.b.place(path).String(), err)
 		}
 		for _, in := range entries {
-			if _, known := k.have[filepath.Join(path, in.Name())]; !known {
-				return k.meanwhile(filepath.Join(path, in.Name()))
+			below := filepath.Join(path, in.Name())
+			if _, known := k.have[below]; !known && !k.b.isOurs(ctx, k.h, below, k.about) {
+				return k.meanwhile(below)
 			}
 		}
 	}

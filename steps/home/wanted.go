@@ -20,6 +20,9 @@ type wanted struct {
 	// whole says that a directory on the way gets its time back, too: all that was
 	// changed in it is.
 	whole bool
+	// passed says that the path was only on the way to others at first, whatever a later run
+	// did with it: a directory that is there now goes only if it is empty.
+	passed bool
 }
 
 // all are the entries of a run.
@@ -71,7 +74,7 @@ func since(runs []Run) map[string]wanted {
 		}
 		for name, w := range r.all() {
 			if later, ok := all[name]; ok {
-				w.Parent = w.Parent && later.Parent
+				w.passed, w.Parent = w.Parent, w.Parent && later.Parent
 			}
 			all[name] = w
 		}
@@ -145,10 +148,10 @@ const (
 func (m *move) decide() error {
 	switch {
 	case m.Kind == host.KindAbsent && m.now.Kind == host.KindAbsent:
+	case m.Kind == host.KindAbsent && m.now.Kind == host.KindDir && (m.Parent || m.passed):
+		m.verb = prune
 	case m.Kind == host.KindAbsent && !m.Parent:
 		m.verb = remove
-	case m.Kind == host.KindAbsent && m.now.Kind == host.KindDir:
-		m.verb = prune
 	case m.Kind == host.KindAbsent: // it became something else since, of somebody's own
 	case m.now.Kind == host.KindAbsent:
 		m.verb = put

@@ -23,6 +23,9 @@ func Lookup(v *kdbx.Vault, r Ref) (kdbx.Secret, error) {
 	} else {
 		e, err = v.Find(map[string]string{"service": r.Service, "key": r.Key})
 	}
+	if err != nil && r.Entry == "" {
+		err = fmt.Errorf("service %q, key %q: %w", r.Service, r.Key, err)
+	}
 	if err != nil {
 		return kdbx.Secret{}, fmt.Errorf("looking for a secret: %w", err)
 	}

@@ -4,7 +4,9 @@
 #
 # OFFICIAL_INSTALLER: a directory with install-nix-from-tarball.sh, install-multi-user.sh and
 # install-systemd-multi-user.sh as they are in the scripts/ of the Nix sources. Without it the
-# rival is the same steps, one after another. In both cases the rival is given the clone.
+# rival is the same steps, one after another, with the programs that there are for them: it
+# checks each store path, syncs, asks the daemon and looks what a build takes too, as movein
+# does and the official one does not. In both cases the rival is given the clone.
 . "$(dirname "$0")/../scenarios/lib.sh"
 . "$(dirname "$0")/../lib/bench.sh"
 PAIRS=${PAIRS:-5}
@@ -48,6 +50,8 @@ else
 		chown -R root:root /nix/store
 		export HOME=/root
 		"$1/bin/nix-store" --load-db <.reginfo
+		"$1/bin/nix-store" --verify --check-contents
+		sync --file-system /nix
 		"$1/bin/nix-env" -i "$1" "$2"
 		cp "$1"/lib/systemd/system/nix-daemon.* /etc/systemd/system/
 		systemctl daemon-reload
@@ -55,10 +59,16 @@ else
 	' bash "$NIX" "$CACERT"
 fi
 export NIX_CONFIG="extra-experimental-features = nix-command flakes" PATH="/nix/var/nix/profiles/default/bin:$PATH"
+checks() {
+	[ -e /run/lab/official/install ] || "$@" >/dev/null 2>&1
+}
+checks nix store info
+checks nix build --dry-run "path:$HOME/clone#homeConfigurations.\"mitsio@$(hostname)\".activationPackage"
 nix build --out-link "$work/generation" "git+file://$HOME/clone#homeConfigurations.\"mitsio@$(hostname)\".activationPackage" ||
 	nix build --out-link "$work/generation" "path:$HOME/clone#homeConfigurations.\"mitsio@$(hostname)\".activationPackage"
 "$work/generation/activate"
 test -L ~/.config/hostlab/host
+checks systemctl --user list-units --failed
 R
 
 # timed COMMAND...: its seconds, on the last line of what it prints.

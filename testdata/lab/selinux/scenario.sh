@@ -105,7 +105,8 @@ root 'set -e
 	for i in $(seq 300); do [ -e /var/lab/state/ready ] && break; sleep 0.2; done
 	printf "127.0.0.1 localhost\n127.0.0.1 lab-mirror %s\n" "$(cat /var/lab/state/names)" >>/etc/hosts
 	cat /var/lab/state/ca.pem >>/etc/ssl/certs/ca-certificates.crt'
-note "what Debian's policy denies Debian, with a semodule and a login of its own"
+note "what Debian's policy denies Debian, with a restart, a semodule and a login of its own"
+host reboot
 user 'sudo true && systemctl --user daemon-reload'
 # Twice: the second finds the files of the first, with its labels.
 root 'systemctl daemon-reload; systemd-run --quiet --wait true; { semodule --build && semodule --build; } 2>/dev/null'
