@@ -156,7 +156,9 @@ for ((n = 1; n <= CUTS; n++)); do
 		user "$APPLY --reboot" >"$TMP/cut" 2>&1 || code=$?
 		case $code in
 		0) break ;;
-		75) until_ok "the host was restarted" eval '[[ $(root "cut -d\" \" -f22 /proc/1/stat; cat /proc/sys/kernel/random/boot_id") != "$BOOT" ]]' && host wait ;;
+		75 | 255) # 255: ssh's, for the run that went on by itself has asked for a restart already
+			until_ok "the host was restarted" eval '[[ $(root "cut -d\" \" -f22 /proc/1/stat; cat /proc/sys/kernel/random/boot_id") != "$BOOT" ]]' && host wait
+			;;
 		*) cat "$TMP/cut" >&2 && die "exit code $code after a power cut" ;;
 		esac
 	done
