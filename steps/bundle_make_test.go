@@ -14,7 +14,7 @@ import (
 
 // bundlingHost has a home repo of which a bundle can be made, in this state.
 func bundlingHost(t *testing.T, state host.Repo) *hosttest.Host {
-	h := buildHost(t, files{"/usr/bin/movein": "!0755 program", "/work/": ""})
+	h := buildHost(t, files{"/usr/bin/movein": "!0755 program", "/there/": ""})
 	h.OnRepo = func(string) (host.Repo, error) { return state, nil }
 	h.OnBundleBranch = func(_, file string) error { h.Put(file, "git bundle"); return nil }
 	h.OnFetch = func(_, _, file string) error { h.Put(file, "fetched"); return nil }
@@ -29,7 +29,7 @@ func TestABundleIsOfWhatIsCommittedAndHoldsNoLogin(t *testing.T) {
 	h.OnQuery(defaultProfile+"/bin/nix eval --json "+flake, foundJSON(t, found{Names: []string{attribute}, Pick: attribute, User: "ann", Home: "/home/ann"}))
 	h.On(defaultProfile+"/bin/nix build --json --no-link "+flake, hosttest.Says(fmt.Sprintf(`[{"outputs": {"out": %q}}]`, theGen)))
 	h.On(defaultProfile+"/bin/nix flake archive --json "+flake, hosttest.Says(fmt.Sprintf(`{"path": "/nix/store/self", "inputs": {"a": {"path": %q, "inputs": {"b": {"path": %q, "inputs": {}}}}}}`, theInput, theFiles)))
-	h.On(defaultProfile+"/bin/nix copy --to file:///work/cache?compression=zstd", func(c host.Cmd) (host.Result, error) {
+	h.On(defaultProfile+"/bin/nix copy --to file:///there/cache?compression=zstd", func(c host.Cmd) (host.Result, error) {
 		if want := []string{theGen, theFiles, theInput}; !slices.Equal(c.Args[4:], want) {
 			t.Errorf("copying %q", c.Args)
 		}
@@ -37,7 +37,7 @@ func TestABundleIsOfWhatIsCommittedAndHoldsNoLogin(t *testing.T) {
 	})
 	c := testConfig()
 	c.HomeRepo = "https://ann:t0ken@example.org/ann/home.git"
-	m, err := Bundle(t.Context(), h, testFacts(), c, "/usr/bin/movein", "/work")
+	m, err := Bundle(t.Context(), h, testFacts(), c, "/usr/bin/movein", "/there")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestABundleIsOfWhatIsCommittedAndHoldsNoLogin(t *testing.T) {
 	if w := strings.Join(h.Warnings(), "\n"); !strings.Contains(w, "not in the bundle: home.nix, notes") || !strings.Contains(w, "commits that its server does not have") {
 		t.Errorf("told %q", w)
 	}
-	if got := h.Text("/work/movein"); got != "program" {
+	if got := h.Text("/there/movein"); got != "program" {
 		t.Error(got)
 	}
 }
@@ -77,7 +77,7 @@ func TestWhatNoBundleCanBeMadeOfIsRefused(t *testing.T) {
 		if c.repo != "" {
 			config.HomeRepo = c.repo
 		}
-		_, err := Bundle(t.Context(), h, testFacts(), config, "/usr/bin/movein", "/work")
+		_, err := Bundle(t.Context(), h, testFacts(), config, "/usr/bin/movein", "/there")
 		refuses(t, err, c.code, what)
 	}
 }

@@ -208,12 +208,12 @@ func TestLoginIsNotTold(t *testing.T) {
 // The run that goes on after a restart is in another directory, and has nothing of what is open in this one.
 func TestWhatIsKeptForAfterARestartIsFoundThere(t *testing.T) {
 	for _, test := range [][2]string{
-		{"--vault=my.kdbx", "/work/my.kdbx"}, {"--vault=~/my.kdbx", "/home/ann/my.kdbx"}, {"--vault=none", "none"},
+		{"--vault=my.kdbx", "/there/my.kdbx"}, {"--vault=~/my.kdbx", "/home/ann/my.kdbx"}, {"--vault=none", "none"},
 		{"--vault=https://example.org/my.kdbx", "https://example.org/my.kdbx"}, {"--vault=you@example.org:my.kdbx", "you@example.org:my.kdbx"},
-		{"--password-file=~/pw", "/home/ann/pw"}, {"--key-file=key", "/work/key"}, {"--log-file=log", "/work/log"},
+		{"--password-file=~/pw", "/home/ann/pw"}, {"--key-file=key", "/there/key"}, {"--log-file=log", "/there/log"},
 		{"--password-file=-", ""}, {"--password-file=/dev/fd/3", ""},
 	} {
-		s := &session{io: &IO{Dir: "/work"}, config: steps.Config{Home: "/home/ann"}, flags: pflag.NewFlagSet("", pflag.ContinueOnError)}
+		s := &session{io: &IO{Dir: "/there"}, config: steps.Config{Home: "/home/ann"}, flags: pflag.NewFlagSet("", pflag.ContinueOnError)}
 		s.addFlags(s.flags)
 		if err := s.flags.Parse([]string{test[0]}); err != nil {
 			t.Fatal(err)
@@ -221,6 +221,19 @@ func TestWhatIsKeptForAfterARestartIsFoundThere(t *testing.T) {
 		name, _, _ := strings.Cut(test[0][2:], "=")
 		if got := s.settings()[name]; got != test[1] {
 			t.Errorf("%s is kept as %q, want %q", test[0], got, test[1])
+		}
+	}
+}
+
+func TestWhoLogsInIsNotInWhatUninstallSays(t *testing.T) {
+	for repo, want := range map[string]string{
+		"https://me:secret@git.example.org/x.git": "movein apply https://git.example.org/x.git;",
+		"": "movein apply;",
+	} {
+		var out strings.Builder
+		s := &session{io: &IO{Out: &out}, config: steps.Config{HomeRepo: repo}}
+		if err := s.printUninstalled(uninstalled{Undo: "20260102"}, false); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %q, %v", repo, out.String(), err)
 		}
 	}
 }

@@ -138,7 +138,11 @@ func (s *session) printUninstalled(out uninstalled, purge bool) error {
 		fmt.Fprintf(w, "%-8s %s\n", "leave", printable(name))
 	}
 	if out.Undo != "" && !purge {
-		fmt.Fprintf(w, "To undo this: movein apply %s; or only the files: movein backups restore %s\n", shell(s.config.HomeRepo), out.Undo)
+		again := "movein apply"
+		if repo := withoutLogin(s.config.HomeRepo); repo != "" {
+			again += " " + shell(repo)
+		}
+		fmt.Fprintf(w, "To undo this: %s; or only the files: movein backups restore %s\n", again, out.Undo)
 	}
 	return nil
 }
