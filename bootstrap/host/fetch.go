@@ -49,9 +49,9 @@ func (f *Fetch) Get(ctx context.Context, url, sha256hex, file string) error {
 		return fmt.Errorf("reading digest of %s: %q is not a SHA-256 in hex", BareURL(url), sha256hex)
 	}
 	if fi, err := os.Stat(filepath.Dir(file)); err != nil {
-		return fmt.Errorf("downloading %s: %w", url, err)
+		return fmt.Errorf("downloading %s: %w", BareURL(url), err)
 	} else if !fi.IsDir() {
-		return fmt.Errorf("downloading %s: %w", url, &fs.PathError{Op: "open", Path: filepath.Dir(file), Err: fs.ErrInvalid})
+		return fmt.Errorf("downloading %s: %w", BareURL(url), &fs.PathError{Op: "open", Path: filepath.Dir(file), Err: fs.ErrInvalid})
 	}
 	if hasDigest(file, want) {
 		return nil
